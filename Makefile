@@ -1,0 +1,26 @@
+# The few doors of the project. `make help` lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help up down
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+# The stamp is newer than pyproject.toml exactly when the environment holds what it asks for.
+$(VENV)/.made: pyproject.toml
+	@echo "==> making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -c 'import sys; sys.exit("cdcd needs Python 3.11 or newer") if sys.version_info < (3, 11) else None'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
+	@$(BIN)/pip install --quiet --editable . --group dev
+	@touch $@
+
+up: $(VENV)/.made ## Start the local stack: Kafka, registry, PostgreSQL, ScyllaDB stand-in
+	@$(BIN)/python deploy/local/stack.py up
+
+down: ## Stop the local stack and remove its data
+	@$(PYTHON) deploy/local/stack.py down
