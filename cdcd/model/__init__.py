@@ -1,0 +1,1 @@
+"""The words of the domain: tables, types, changes, positions, failures. Standard library only."""

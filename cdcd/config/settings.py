@@ -1,0 +1,225 @@
+"""Every setting, in small frozen sections; only assembly sees the whole.
+
+Order of strength: flag, environment (`CDCD_SCYLLA__PORT`), file (`[scylla] port = …`), default.
+A field's description is one sentence on what it is and what goes wrong; `docs/CONFIG.md` is made
+from them. Units are in the names.
+"""
+
+import socket
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from cdcd.model.errors import ConfigurationError
+
+
+class Section(BaseModel):
+    """A part of the settings that one part of the program sees."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+def _power_of_two(value: int) -> int:
+    if value & (value - 1):
+        raise ValueError("must be a power of two")
+    return value
+
+
+class ScyllaSettings(Section):
+    """How to reach ScyllaDB."""
+
+    hosts: tuple[str, ...] = ("127.0.0.1",)
+    """Contact points; the others are found from them."""
+    port: int = Field(9042, ge=1, le=65535)
+    """CQL port of every node."""
+    username: str | None = None
+    """User for password authentication; none connects without."""
+    password: SecretStr | None = None
+    """Password of that user."""
+    local_datacenter: str | None = None
+    """Data centre to read from; none takes the one of the first node reached."""
+    consistency: str = "QUORUM"
+    """Consistency of log and base reads; below the writers' level changes may be seen late."""
+    connect_timeout_seconds: float = Field(5.0, gt=0)
+    """Limit for one connection attempt."""
+    request_timeout_seconds: float = Field(10.0, gt=0)
+    """Limit for one read; a read that takes longer is tried again."""
+
+
+class KafkaSettings(Section):
+    """How to reach Kafka, and what cdcd's topics are like."""
+
+    bootstrap_servers: str = "127.0.0.1:9092"
+    """Brokers to begin with, host:port, comma-separated."""
+    properties: dict[str, str] = Field(default_factory=dict)
+    """Further librdkafka properties for every client (security, for instance)."""
+    topic_partitions: int = Field(6, ge=1)
+    """Partitions of a new change topic; more let more workers apply one table."""
+    topic_replication_factor: int = Field(3, ge=1)
+    """Copies of each partition; below 3 a lost broker can lose changes."""
+    topic_min_insync_replicas: int = Field(2, ge=1)
+    """Copies that must confirm a write."""
+    topic_retention_hours: int = Field(48, ge=1)
+    """How long change topics keep records; a sink that is away for longer needs a snapshot."""
+    compression: str = "lz4"
+    """Compression of produced batches: none, gzip, snappy, lz4 or zstd."""
+    session_timeout_seconds: float = Field(6.0, gt=0, le=10)
+    """How long a silent worker keeps its lanes and partitions."""
+    transaction_timeout_seconds: float = Field(10.0, gt=0, le=10)
+    """How long a dead worker's open transaction can hold up readers."""
+    request_timeout_seconds: float = Field(10.0, gt=0)
+    """Limit for one call to the brokers."""
+
+
+class RegistrySettings(Section):
+    """How to reach the schema registry."""
+
+    url: str = "http://127.0.0.1:8081"
+    """Base URL, to which `/subjects` is added."""
+    username: str | None = None
+    """User for basic authentication."""
+    password: SecretStr | None = None
+    """Password of that user."""
+    request_timeout_seconds: float = Field(10.0, gt=0)
+    """Limit for one request."""
+
+
+class PostgresSettings(Section):
+    """How to reach PostgreSQL, and where rows go."""
+
+    dsn: SecretStr = SecretStr("postgresql://127.0.0.1:5432/warehouse")
+    """Connection URL."""
+    target_schema: str = "cdc_data"
+    """Schema of the replicated tables; made when it is not there."""
+    pool_connections_max: int = Field(8, ge=1)
+    """Connections that the sink may hold."""
+    connect_timeout_seconds: float = Field(5.0, gt=0)
+    """Limit for one connection attempt."""
+    statement_timeout_seconds: float = Field(60.0, gt=0)
+    """Limit for one statement; PostgreSQL cancels what takes longer."""
+
+
+class SourceSettings(Section):
+    """Dials of the stage that reads the log; the defaults suit most clusters."""
+
+    confidence_seconds: float = Field(1.0, ge=0)
+    """Distance kept from the servers' clock; a row that appears later than this is late."""
+    window_seconds_min: float = Field(0.1, gt=0)
+    """Shortest window that is read at the head; shorter ones cost more queries."""
+    window_seconds_max: float = Field(3600.0, gt=0)
+    """Longest window while catching up."""
+    window_rows: int = Field(20_000, ge=1)
+    """Log rows that a window should hold while catching up; the width adapts to it."""
+    idle_window_seconds_max: float = Field(0.5, gt=0)
+    """Longest pause between two reads of an idle table; adds to its first change's latency."""
+    reads_in_flight_max: int = Field(16, ge=1)
+    """Log reads that run at the same time."""
+    streams_per_read_max: int = Field(100, ge=1)
+    """Streams in one query; the server's `max_partition_key_restrictions_per_query` limits it."""
+    page_rows: int = Field(5000, ge=1)
+    """Rows in one page of a log read."""
+    catalog_seconds: float = Field(5.0, gt=0)
+    """How often tables and generations are looked up again."""
+    position_seconds_max: float = Field(30.0, gt=0)
+    """How old the written position of an idle table may get."""
+
+
+class SinkSettings(Section):
+    """Dials of the stage that writes PostgreSQL; the defaults suit most targets."""
+
+    batch_rows_max: int = Field(5000, ge=1)
+    """Changes in one transaction at most."""
+    batch_wait_seconds: float = Field(0.02, ge=0)
+    """How long to wait for more changes when some are there."""
+    fetch_wait_seconds: float = Field(0.5, gt=0)
+    """How long one idle fetch waits."""
+    retry_seconds_max: float = Field(10.0, gt=0)
+    """Longest pause between two tries while PostgreSQL is away."""
+
+
+class HttpSettings(Section):
+    """The daemon's own port: /livez, /readyz, /metrics."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; loopback unless told otherwise."""
+    port: int = Field(8080, ge=0, le=65535)
+    """Port to listen on; 0 takes a free one and logs it."""
+
+
+class LogSettings(Section):
+    """Logs go to stderr."""
+
+    level: str = "info"
+    """debug, info, warning or error."""
+    format: str = "auto"
+    """json, console, or auto: console on a terminal and json elsewhere."""
+
+
+class Settings(BaseSettings):
+    """All of it."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CDCD_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+    )
+
+    name: str = Field("cdcd", pattern=r"^[A-Za-z0-9_-]{1,100}$")
+    """The pipeline: prefix of its topics, groups and transactional ids."""
+    instance: str = Field(default_factory=socket.gethostname, pattern=r"^[A-Za-z0-9._-]{1,200}$")
+    """This worker among the pipeline's workers; two at once with one name fence each other."""
+    lanes: Annotated[int, AfterValidator(_power_of_two)] = Field(16, ge=1, le=1024)
+    """Slices of the ring; fixed when the pipeline is made, and the most workers that can read."""
+    start_timeout_seconds: float = Field(15.0, gt=0)
+    """How long the start waits for a server that is away before it gives up with exit code 3."""
+    scylla: ScyllaSettings = ScyllaSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    registry: RegistrySettings = RegistrySettings()
+    postgres: PostgresSettings = PostgresSettings()
+    source: SourceSettings = SourceSettings()
+    sink: SinkSettings = SinkSettings()
+    http: HttpSettings = HttpSettings()
+    log: LogSettings = LogSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags before environment before file."""
+        toml_file = init_settings.init_kwargs.pop("_file", None)  # type: ignore[attr-defined]
+        file = TomlConfigSettingsSource(settings_cls, toml_file)
+        return init_settings, env_settings, file
+
+
+def load(file: Path | None, flags: dict[str, Any] | None = None) -> Settings:
+    """The settings in force. Raises ConfigurationError that names each wrong setting.
+
+    Values are left out of the message: one of them could be a password.
+    """
+    if file is not None and not file.is_file():
+        raise ConfigurationError(f"no settings file at {file}", "-c takes a TOML file")
+    try:
+        return Settings(**(flags or {}), _file=file)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{file} is not TOML: {error}") from error
+    except ValidationError as error:
+        lines = [
+            f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}"
+            for e in error.errors(include_input=False, include_url=False)
+        ]
+        raise ConfigurationError("wrong settings: " + "; ".join(lines)) from None

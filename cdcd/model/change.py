@@ -1,0 +1,68 @@
+"""One change, between the log and the SQL. Unset, null and empty stay three things.
+
+Values are in their Avro form (see `cdcd.model.typemap`), by column name. A column in `values` was
+set; one in `nulls` was set to null; one in neither was not touched, unless the event `is_full_row`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from cdcd.model.table import TableSpec
+
+AvroValue = object
+
+
+class Operation(StrEnum):
+    """Debezium's letters, and two of ours for deletes of more than one row."""
+
+    CREATE = "c"
+    UPDATE = "u"
+    DELETE = "d"
+    READ = "r"
+    PARTITION_DELETE = "p"
+    RANGE_DELETE = "g"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which log row a change came from: 16 bytes each of stream and `cdc$time`, and the sequence."""
+
+    stream: bytes
+    time: bytes
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeEvent:
+    """A change of one row, of a static row (`clustering` all None), or of a partition.
+
+    `partition` and `clustering` are the key's values in key order; `clustering` is empty for a
+    table without clustering columns. `time_us` is the write time, `token` the partition's token.
+    What a refresh publishes has no identity.
+    """
+
+    table: TableSpec
+    op: Operation
+    partition: tuple[AvroValue, ...]
+    clustering: tuple[AvroValue, ...]
+    time_us: int
+    token: int
+    identity: Identity | None
+    values: Mapping[str, AvroValue]
+    nulls: tuple[str, ...] = ()
+    ttl_seconds: int | None = None
+
+    @property
+    def is_full_row(self) -> bool:
+        """Whether columns that are not in `values` are null in the source."""
+        return self.op is Operation.READ
+
+    @property
+    def is_static(self) -> bool:
+        """Whether the partition's static row was written."""
+        return (
+            self.op in (Operation.CREATE, Operation.UPDATE, Operation.READ)
+            and bool(self.clustering)
+            and all(value is None for value in self.clustering)
+        )

@@ -1,0 +1,228 @@
+"""The one table of types: CQL, Avro, PostgreSQL, and the values between them.
+
+An atomic type is one row of `ATOMIC`; nested types are composed. Values are decoded from CQL by
+`cdcd.model.cqlvalue`. On the wire a value has its Avro form, as `docs/TYPES.md` shows; from there
+`to_postgres` makes what the PostgreSQL driver binds, and nested values become JSON text.
+"""
+
+import base64
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import MAX_PREC, Context, Decimal
+from functools import lru_cache
+from typing import Any
+
+from cdcd.model.cqltype import CqlType
+from cdcd.model.cqlvalue import field_names, has_text_keys
+
+Converter = Callable[[Any], Any]
+
+# PostgreSQL counts from 2000-01-01 (its `POSTGRES_EPOCH_JDATE`).
+_PG_EPOCH_DAYS = 10_957
+_PG_EPOCH_US = _PG_EPOCH_DAYS * 86_400_000_000
+# Bounds of PostgreSQL's date (5874897-12-31) and timestamptz (294276-12-31), as it counts them.
+_PG_DATE_MIN, _PG_DATE_MAX = -2_451_545, 2_145_031_948
+_PG_TIMESTAMP_MIN, _PG_TIMESTAMP_END = -211_813_488_000_000_000, 9_223_371_331_200_000_000
+
+_EXACT = Context(prec=MAX_PREC)
+
+
+class UnstorableValue(ValueError):
+    """A value that the source can hold and PostgreSQL's type cannot."""
+
+
+@dataclass(frozen=True, slots=True)
+class AtomicType:
+    """One row of the table. `avro` is a schema; the converters take the Avro form."""
+
+    cql: str
+    avro: Any
+    postgres: str
+    to_postgres: Converter
+    to_json: Converter
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def unscaled(value: dict[str, Any]) -> Decimal:
+    """The number of a `{scale, value}` record, exactly."""
+    digits = int.from_bytes(value["value"], "big", signed=True)
+    return Decimal(digits).scaleb(-value["scale"], _EXACT)
+
+
+def _pg_timestamp(ms: int) -> tuple[int]:
+    us = ms * 1000 - _PG_EPOCH_US
+    if not _PG_TIMESTAMP_MIN <= us < _PG_TIMESTAMP_END:
+        raise UnstorableValue(f"timestamp {ms} ms is outside of timestamptz")
+    return (us,)
+
+
+def _pg_date(days: int) -> tuple[int]:
+    moved = days - _PG_EPOCH_DAYS
+    if not _PG_DATE_MIN <= moved <= _PG_DATE_MAX:
+        raise UnstorableValue(f"date {days} days from 1970 is outside of date")
+    return (moved,)
+
+
+def _pg_time(ns: int) -> tuple[int]:
+    return (ns // 1000,)  # cut, not rounded: PostgreSQL has microseconds
+
+
+def _pg_text(text: str) -> str:
+    if "\x00" in text:
+        raise UnstorableValue("text with a NUL character")
+    return text
+
+
+def _json_number(value: float) -> float:
+    if not math.isfinite(value):
+        raise UnstorableValue(f"{value} inside of jsonb")
+    return value
+
+
+def _json_date(days: int) -> str:
+    year, month, day = _civil(days)
+    sign = "" if 0 <= year <= 9999 else "-" if year < 0 else "+"
+    return f"{sign}{abs(year):0{4 if not sign else 6}d}-{month:02d}-{day:02d}"
+
+
+def _json_time(ns: int) -> str:
+    seconds, fraction = divmod(ns, 1_000_000_000)
+    minutes, second = divmod(seconds, 60)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{second:02d}.{fraction:09d}"
+
+
+def _json_timestamp(ms: int) -> str:
+    days, rest = divmod(ms, 86_400_000)
+    return f"{_json_date(days)}T{_json_time(rest * 1_000_000)[:12]}Z"
+
+
+def _civil(days: int) -> tuple[int, int, int]:
+    """Proleptic Gregorian year, month, day of a day count from 1970-01-01, without limits.
+
+    Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days.
+    """
+    era, day_of_era = divmod(days + 719_468, 146_097)
+    year_of_era = (
+        day_of_era - day_of_era // 1460 + day_of_era // 36_524 - day_of_era // 146_096
+    ) // 365
+    day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
+    shifted = (5 * day_of_year + 2) // 153
+    month = shifted + 3 if shifted < 10 else shifted - 9
+    day = day_of_year - (153 * shifted + 2) // 5 + 1
+    return year_of_era + era * 400 + (month <= 2), month, day
+
+
+_DECIMAL = {
+    "type": "record",
+    "name": "io.debezium.data.VariableScaleDecimal",
+    "fields": [{"name": "scale", "type": "int"}, {"name": "value", "type": "bytes"}],
+}
+_DURATION = {
+    "type": "record",
+    "name": "cdcd.Duration",
+    "fields": [
+        {"name": "months", "type": "int"},
+        {"name": "days", "type": "int"},
+        {"name": "nanoseconds", "type": "long"},
+    ],
+}
+_UUID = {"type": "string", "logicalType": "uuid"}
+_NANO_TIME = {"type": "long", "connect.name": "io.debezium.time.NanoTime"}
+
+
+def _number_text(value: dict[str, Any]) -> str:
+    return format(unscaled(value), "f")
+
+
+ATOMIC: dict[str, AtomicType] = {
+    row.cql: row
+    for row in (
+        AtomicType("ascii", "string", "text", _pg_text, _pg_text),
+        AtomicType("text", "string", "text", _pg_text, _pg_text),
+        AtomicType("tinyint", "int", "smallint", _same, _same),
+        AtomicType("smallint", "int", "smallint", _same, _same),
+        AtomicType("int", "int", "integer", _same, _same),
+        AtomicType("bigint", "long", "bigint", _same, _same),
+        AtomicType("varint", _DECIMAL, "numeric", unscaled, _number_text),
+        AtomicType("decimal", _DECIMAL, "numeric", unscaled, _number_text),
+        AtomicType("float", "float", "real", _same, _json_number),
+        AtomicType("double", "double", "double precision", _same, _json_number),
+        AtomicType("boolean", "boolean", "boolean", _same, _same),
+        AtomicType("blob", "bytes", "bytea", _same, lambda b: base64.b64encode(b).decode()),
+        AtomicType("uuid", _UUID, "uuid", _same, _same),
+        AtomicType("timeuuid", _UUID, "uuid", _same, _same),
+        AtomicType("inet", "string", "inet", _same, _same),
+        AtomicType(
+            "timestamp",
+            {"type": "long", "logicalType": "timestamp-millis"},
+            "timestamptz",
+            _pg_timestamp,
+            _json_timestamp,
+        ),
+        AtomicType("date", {"type": "int", "logicalType": "date"}, "date", _pg_date, _json_date),
+        AtomicType("time", _NANO_TIME, "time", _pg_time, _json_time),
+        AtomicType(
+            "duration", _DURATION, "jsonb", lambda v: json.dumps(v, separators=(",", ":")), _same
+        ),
+    )
+}
+
+
+def check_supported(cql: CqlType) -> None:
+    """Raise ValueError, naming the type, when a column of this type cannot be replicated yet."""
+    if cql.is_multicell:
+        raise ValueError(f"type {cql} is not supported: use frozen<{cql}>")
+    if cql.args:
+        for arg in cql.args:
+            check_supported(arg)
+    elif cql.name not in ATOMIC:
+        raise ValueError(f"type {cql} is not supported")
+
+
+def postgres_type(cql: CqlType) -> str:
+    """The column type in PostgreSQL; everything nested is jsonb."""
+    return ATOMIC[cql.name].postgres if cql.name in ATOMIC else "jsonb"
+
+
+@lru_cache(maxsize=4096)
+def to_postgres(cql: CqlType) -> Converter:
+    """From a value's Avro form to what the driver binds.
+
+    timestamptz, date and time are the one-element tuples of the binary protocol (see
+    `cdcd.sink.pool`). The converter raises UnstorableValue.
+    """
+    if cql.name in ATOMIC:
+        return ATOMIC[cql.name].to_postgres
+    form = to_json(cql)
+    return lambda value: json.dumps(
+        form(value), ensure_ascii=False, allow_nan=False, separators=(",", ":")
+    )
+
+
+@lru_cache(maxsize=4096)
+def to_json(cql: CqlType) -> Converter:
+    """From a value's Avro form to plain JSON values, as they stand inside of jsonb."""
+    if cql.name in ATOMIC:
+        return ATOMIC[cql.name].to_json
+    parts = [_nullable(to_json(a)) for a in cql.args]
+    if cql.name in ("list", "set", "vector"):
+        return lambda value: [parts[0](e) for e in value]
+    if cql.name in ("tuple", "udt"):
+        names = field_names(cql)
+        if cql.name == "tuple":
+            return lambda value: [p(value[n]) for n, p in zip(names, parts, strict=True)]
+        return lambda value: {
+            _pg_text(n): p(value[n]) for n, p in zip(names, parts, strict=True)
+        }
+    if has_text_keys(cql):
+        return lambda value: {_pg_text(k): parts[1](v) for k, v in value.items()}
+    return lambda value: [[parts[0](e["key"]), parts[1](e["value"])] for e in value]
+
+
+def _nullable(convert: Converter) -> Converter:
+    return lambda value: None if value is None else convert(value)

@@ -1,0 +1,70 @@
+"""The door to fastavro: records to bytes in Confluent's framing and back.
+
+Framing is a zero byte, the schema's id as 4 bytes big-endian, then the Avro binary (Confluent,
+"Wire format"). Logical types are for other consumers: they are in the registered schema and left
+out of the one that encodes here, so that values stay plain numbers and strings.
+"""
+
+import io
+import struct
+from typing import Any
+
+import fastavro
+
+from cdcd.transport.schema import Schema
+
+_FRAME = struct.Struct(">bI")
+
+
+class MalformedRecord(ValueError):
+    """Bytes that are no record in this framing."""
+
+
+def _plain(schema: Any) -> Any:
+    """The schema without logical types."""
+    if isinstance(schema, dict):
+        return {k: _plain(v) for k, v in schema.items() if k != "logicalType"}
+    if isinstance(schema, list):
+        return [_plain(s) for s in schema]
+    return schema
+
+
+class Codec:
+    """Encodes and decodes records of one schema; `schema_id` is the registry's."""
+
+    def __init__(self, schema: Schema, schema_id: int) -> None:
+        self.schema = schema
+        self.schema_id = schema_id
+        self._parsed = fastavro.parse_schema(_plain(schema), named_schemas={})
+        self._frame = _FRAME.pack(0, schema_id)
+
+    def encode(self, datum: object) -> bytes:
+        """One framed record. Raises ValueError or TypeError for a datum of another shape."""
+        out = io.BytesIO()
+        out.write(self._frame)
+        fastavro.schemaless_writer(out, self._parsed, datum)
+        return out.getvalue()
+
+    def decode(self, framed: bytes) -> Any:
+        """The datum of a framed record."""
+        try:
+            stream = io.BytesIO(framed)
+            stream.seek(_FRAME.size)
+            return fastavro.schemaless_reader(stream, self._parsed, None)
+        except (EOFError, IndexError, ValueError, struct.error) as error:
+            raise MalformedRecord(f"not a record of schema {self.schema_id}: {error}") from error
+
+
+def schema_id_of(framed: bytes | None) -> int:
+    """The schema id in a record's frame."""
+    if framed is None or len(framed) < _FRAME.size or framed[0] != 0:
+        raise MalformedRecord("not in Confluent's framing")
+    magic_and_id: tuple[int, int] = _FRAME.unpack_from(framed)
+    return magic_and_id[1]
+
+
+def encode_bare(schema: Schema, datum: object) -> bytes:
+    """Avro binary without a frame."""
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, fastavro.parse_schema(_plain(schema), named_schemas={}), datum)
+    return out.getvalue()

@@ -1,0 +1,161 @@
+"""Changes to envelope records and back. Pure; the schemas are in `cdcd.transport.schema`."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from cdcd import __version__
+from cdcd.model.change import ChangeEvent, Identity, Operation
+from cdcd.model.cqltype import CqlType
+from cdcd.model.cqlvalue import field_names, uuid_text
+from cdcd.model.table import Column, TableSpec
+from cdcd.transport.schema import avro_name
+
+Datum = dict[str, Any]
+
+_WRITES = frozenset({Operation.CREATE, Operation.UPDATE, Operation.READ})
+
+
+class Envelope:
+    """Converts the changes of one table; `pipeline` is the name that records carry as theirs."""
+
+    def __init__(self, table: TableSpec, pipeline: str) -> None:
+        self.table = table
+        self._pipeline = pipeline
+        self._key_names = [avro_name(c.name) for c in table.key]
+        self._columns = {c.name: _ColumnForm(c) for c in table.columns}
+        self._by_avro_name = {form.avro_name: name for name, form in self._columns.items()}
+        self._partition_size = len(table.partition_key)
+        self._renaming = [f for f in self._columns.values() if f.renames]
+
+    def key(self, event: ChangeEvent) -> Datum:
+        """The record key."""
+        values = event.partition + event.clustering
+        return dict(zip(self._key_names, values, strict=True))
+
+    def value(self, event: ChangeEvent, now_ms: int) -> Datum:
+        """The record value; `now_ms` is when it is published."""
+        return {
+            "op": event.op.value,
+            "before": None,
+            "after": self._row(event) if event.op in _WRITES else None,
+            "source": self._source(event),
+            "delta": self._delta(event),
+            "ttl": event.ttl_seconds,
+            "ts_ms": now_ms,
+        }
+
+    def _row(self, event: ChangeEvent) -> Datum:
+        row = self.key(event)
+        for name, value in event.values.items():
+            row[self._columns[name].avro_name] = value
+        for form in self._renaming:
+            if row.get(form.avro_name) is not None:
+                row[form.avro_name] = form.to_wire(row[form.avro_name])
+        return row
+
+    def _delta(self, event: ChangeEvent) -> Datum | None:
+        if event.op not in (Operation.CREATE, Operation.UPDATE):
+            return None
+        return {"columns": [*event.values, *event.nulls]}
+
+    def _source(self, event: ChangeEvent) -> Datum:
+        identity = event.identity
+        return {
+            "version": __version__,
+            "connector": "scylla",
+            "name": self._pipeline,
+            "ts_ms": event.time_us // 1000,
+            "ts_us": event.time_us,
+            "snapshot": "false",
+            "db": self.table.keyspace,
+            "keyspace_name": self.table.keyspace,
+            "table_name": self.table.name,
+            "token": event.token,
+            "stream": identity.stream.hex() if identity else None,
+            "time": uuid_text(identity.time) if identity else None,
+            "seq": identity.seq if identity else None,
+        }
+
+    def event(self, key: Mapping[str, Any], value: Mapping[str, Any]) -> ChangeEvent:
+        """The change of a decoded key and value. Raises KeyError or ValueError for other shapes."""
+        op = Operation(value["op"])
+        source = value["source"]
+        keys = tuple(key[name] for name in self._key_names)
+        size = self._partition_size
+        values: Datum = {}
+        nulls: list[str] = []
+        if op in _WRITES:
+            self._read_row(value, values, nulls)
+        return ChangeEvent(
+            table=self.table,
+            op=op,
+            partition=keys[:size],
+            clustering=keys[size:],
+            time_us=source["ts_us"],
+            token=source["token"],
+            identity=_identity(source),
+            values=values,
+            nulls=tuple(nulls),
+            ttl_seconds=value["ttl"],
+        )
+
+    def _read_row(self, value: Mapping[str, Any], values: Datum, nulls: list[str]) -> None:
+        after, delta = value["after"], value["delta"]
+        names: Iterable[str]
+        if delta is None:
+            skipped = set(self._key_names)
+            names = [self._by_avro_name[n] for n in after if n not in skipped]
+        else:
+            names = delta["columns"]
+        for name in names:
+            form = self._columns[name]
+            found = after[form.avro_name]
+            if found is not None:
+                values[name] = form.from_wire(found) if form.renames else found
+            elif delta is not None:
+                nulls.append(name)
+
+
+def _identity(source: Mapping[str, Any]) -> Identity | None:
+    if source["stream"] is None:
+        return None
+    time = bytes.fromhex(source["time"].replace("-", ""))
+    return Identity(bytes.fromhex(source["stream"]), time, source["seq"])
+
+
+class _ColumnForm:
+    """How a column's value looks on the wire; only types with odd field names differ there."""
+
+    def __init__(self, column: Column) -> None:
+        self.avro_name = avro_name(column.name)
+        self.renames = _has_odd_names(column.type)
+        self.to_wire = _renamer(column.type, avro_name) if self.renames else _same
+        self.from_wire = _renamer(column.type, None) if self.renames else _same
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _has_odd_names(cql: CqlType) -> bool:
+    return any(avro_name(f) != f for f in cql.fields) or any(map(_has_odd_names, cql.args))
+
+
+def _renamer(cql: CqlType, rename: Callable[[str], str] | None) -> Callable[[Any], Any]:
+    """Renames the fields of nested types to Avro's names, or back where `rename` is None."""
+    parts = [_renamer(a, rename) for a in cql.args]
+
+    def convert(value: Any) -> Any:
+        if value is None or not parts:
+            return value
+        if cql.name in ("list", "set", "vector"):
+            return [parts[0](e) for e in value]
+        if cql.name == "map" and isinstance(value, dict):
+            return {k: parts[1](v) for k, v in value.items()}
+        if cql.name == "map":
+            return [{"key": parts[0](e["key"]), "value": parts[1](e["value"])} for e in value]
+        names = field_names(cql)
+        pairs = [(n, avro_name(n)) if rename is None else (rename(n), n) for n in names]
+        return {to: p(value[at]) for (to, at), p in zip(pairs, parts, strict=True)}
+
+    return convert

@@ -1,0 +1,203 @@
+"""Avro schemas of a table's records, and the table read back from them. Pure.
+
+A value is a Debezium envelope; `docs/WIRE.md` describes it to consumers. A schema is one document
+without references, and it carries the CQL names, types and kinds as properties, so that the sink
+needs nothing but the schema to know the table.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from cdcd.model.cqltype import CqlType, UdtFields, parse
+from cdcd.model.cqlvalue import field_names, has_text_keys
+from cdcd.model.table import Column, ColumnKind, TableSpec
+from cdcd.model.typemap import ATOMIC
+
+Schema = dict[str, Any]
+
+_PLAIN = re.compile(r"[A-Za-z0-9_]")
+_ESCAPE = re.compile(r"_(?=u[0-9a-f]{4})")
+
+
+def avro_name(name: str) -> str:
+    """A name that Avro takes; different names stay different.
+
+    Each character outside of Avro's grammar, and a leading digit, becomes `_uXXXX` for each of its
+    UTF-16 units. An underscore that would read as the start of such an escape is escaped too.
+    """
+    escaped = _ESCAPE.sub("_u005f", name)
+    return "".join(
+        c if _PLAIN.match(c) and not (at == 0 and c.isdigit()) else _escape(c)
+        for at, c in enumerate(escaped)
+    )
+
+
+def _escape(character: str) -> str:
+    units = character.encode("utf-16-be").hex()
+    return "".join(f"_u{units[i : i + 4]}" for i in range(0, len(units), 4))
+
+
+def key_schema(table: TableSpec, topic: str) -> Schema:
+    """The record key: the full primary key.
+
+    Clustering columns are null for changes that touch a whole partition or its static row.
+    """
+    builder = _Builder(topic)
+    return {
+        "type": "record",
+        "name": "Key",
+        "namespace": topic_namespace(topic),
+        "fields": [builder.column(c) for c in table.key],
+    }
+
+
+def partition_schema(table: TableSpec, topic: str) -> Schema:
+    """The partition key alone. Its encoding is the beginning of the key's, and orders records."""
+    builder = _Builder(topic)
+    return {
+        "type": "record",
+        "name": "Partition",
+        "namespace": topic_namespace(topic),
+        "fields": [builder.column(c) for c in table.partition_key],
+    }
+
+
+def value_schema(table: TableSpec, topic: str) -> Schema:
+    """The envelope."""
+    builder = _Builder(topic)
+    row = {
+        "type": "record",
+        "name": "Value",
+        "cql.keyspace": table.keyspace,
+        "cql.table": table.name,
+        "cql.types": {name: [list(f) for f in fields] for name, fields in table.udts.items()},
+        "fields": [builder.column(c) for c in table.columns],
+    }
+    return {
+        "type": "record",
+        "name": "Envelope",
+        "namespace": topic_namespace(topic),
+        "fields": [
+            {"name": "op", "type": "string"},
+            _optional("before", row),
+            _optional("after", "Value"),
+            {"name": "source", "type": _SOURCE},
+            _optional("delta", _DELTA),
+            _optional("ttl", "long"),
+            _optional("ts_ms", "long"),
+        ],
+    }
+
+
+def topic_namespace(topic: str) -> str:
+    """The Avro namespace of a topic's records: its parts as Avro names."""
+    return ".".join(avro_name(part) for part in topic.split("."))
+
+
+_SOURCE = {
+    "type": "record",
+    "name": "Source",
+    "fields": [
+        {"name": "version", "type": "string"},
+        {"name": "connector", "type": "string"},
+        {"name": "name", "type": "string"},
+        {"name": "ts_ms", "type": "long"},
+        {"name": "ts_us", "type": "long"},
+        {"name": "snapshot", "type": ["string", "null"], "default": "false"},
+        {"name": "db", "type": "string"},
+        {"name": "keyspace_name", "type": "string"},
+        {"name": "table_name", "type": "string"},
+        {"name": "token", "type": "long"},
+        {"name": "stream", "type": ["null", "string"], "default": None},
+        {"name": "time", "type": ["null", "string"], "default": None},
+        {"name": "seq", "type": ["null", "int"], "default": None},
+    ],
+}
+_DELTA = {
+    "type": "record",
+    "name": "Delta",
+    "fields": [{"name": "columns", "type": {"type": "array", "items": "string"}}],
+}
+
+
+def _optional(name: str, schema: object, **properties: object) -> Schema:
+    return {"name": name, "type": ["null", schema], "default": None, **properties}
+
+
+class _Builder:
+    """Builds column types; a named type is written out once and then referred to by its name."""
+
+    def __init__(self, topic: str) -> None:
+        self.namespace = topic_namespace(topic)
+        self.defined: set[str] = set()
+
+    def column(self, column: Column) -> Schema:
+        name = avro_name(column.name)
+        schema = self.type(column.type, f"{self.namespace}.{name}")
+        properties = {
+            "cql.name": column.name,
+            "cql.type": str(column.type),
+            "cql.kind": column.kind.value,
+        }
+        if column.descending:
+            properties["cql.order"] = "desc"
+        if column.kind is ColumnKind.PARTITION_KEY:
+            return {"name": name, "type": schema, **properties}
+        return _optional(name, schema, **properties)
+
+    def type(self, cql: CqlType, path: str) -> object:
+        """The Avro type; `path` names the records of tuples, which have no name of their own."""
+        if cql.name in ATOMIC:
+            return self.once(ATOMIC[cql.name].avro)
+        if cql.name in ("list", "set", "vector"):
+            return {"type": "array", "items": self.type(cql.args[0], f"{path}_e")}
+        if cql.name == "map":
+            return self.map(cql, path)
+        name = f"{self.namespace}.udt.{avro_name(cql.udt)}" if cql.udt else f"{path}_t"
+        if name in self.defined:
+            return name
+        self.defined.add(name)
+        fields = [
+            _optional(avro_name(f), self.type(a, f"{name}_{avro_name(f)}"), **{"cql.name": f})
+            for f, a in zip(field_names(cql), cql.args, strict=True)
+        ]
+        return {"type": "record", "name": name, "fields": fields}
+
+    def map(self, cql: CqlType, path: str) -> object:
+        value = self.type(cql.args[1], f"{path}_v")
+        if has_text_keys(cql):
+            return {"type": "map", "values": value}
+        key = self.type(cql.args[0], f"{path}_k")
+        fields = [{"name": "key", "type": key}, {"name": "value", "type": value}]
+        return {"type": "array", "items": {"type": "record", "name": f"{path}_m", "fields": fields}}
+
+    def once(self, schema: object) -> object:
+        if not isinstance(schema, dict) or schema["type"] != "record":
+            return schema
+        if schema["name"] in self.defined:
+            return schema["name"]
+        self.defined.add(schema["name"])
+        return schema
+
+
+def table_from_schema(schema: Schema) -> TableSpec:
+    """The table that `value_schema` described. Raises ValueError for a schema of another maker."""
+    try:
+        before = next(f for f in schema["fields"] if f["name"] == "before")
+        row = before["type"][1]
+        udts: Mapping[str, UdtFields] = {
+            name: tuple((f, t) for f, t in fields) for name, fields in row["cql.types"].items()
+        }
+        columns = tuple(
+            Column(
+                f["cql.name"],
+                parse(f["cql.type"], udts),
+                ColumnKind(f["cql.kind"]),
+                f.get("cql.order") == "desc",
+            )
+            for f in row["fields"]
+        )
+        return TableSpec(row["cql.keyspace"], row["cql.table"], columns, udts)
+    except (KeyError, IndexError, TypeError, StopIteration) as error:
+        raise ValueError(f"not a schema of cdcd: {error!r}") from error

@@ -1,0 +1,333 @@
+"""Cases of plain cells: updates, inserts, nulls, static columns, TTLs and batches."""
+
+from tests.contract.cases import INSERT, PARTITION_DELETE, ROW_DELETE, UPDATE, Case, row
+
+KEY = "pk = $pk AND ck = 1"
+
+UPDATES = (
+    Case(
+        "update sets a value and says nothing of the other columns",
+        "plain",
+        (f"UPDATE $t SET v = 1 WHERE {KEY}",),
+        [[row(UPDATE, ck=1, v=1)]],
+    ),
+    Case(
+        "update to null marks the column deleted",
+        "plain",
+        (f"UPDATE $t SET v = null WHERE {KEY}",),
+        [[row(UPDATE, ck=1, deleted=("v",))]],
+    ),
+    Case(
+        "delete of a column is an update that marks it deleted",
+        "plain",
+        (f"DELETE v FROM $t WHERE {KEY}",),
+        [[row(UPDATE, ck=1, deleted=("v",))]],
+    ),
+    Case(
+        "value and null in one update share a row",
+        "plain",
+        (f"UPDATE $t SET v = 1, w = null WHERE {KEY}",),
+        [[row(UPDATE, ck=1, v=1, deleted=("w",))]],
+    ),
+    Case(
+        "every statement is a group of its own",
+        "plain",
+        (f"UPDATE $t SET v = 1 WHERE {KEY}", f"UPDATE $t SET v = 1 WHERE {KEY}"),
+        [[row(UPDATE, ck=1, v=1)], [row(UPDATE, ck=1, v=1)]],
+    ),
+    Case(
+        "update of a table without clustering key",
+        "single",
+        ("UPDATE $t SET v = 1 WHERE pk = $pk",),
+        [[row(UPDATE, v=1)]],
+    ),
+    Case(
+        "names are case sensitive and no prefix is special",
+        "odd names",
+        (
+            'INSERT INTO $t (pk, ck, "Mixed Case", deleted_v) VALUES ($pk, 1, 2, 3)',
+            f"DELETE v FROM $t WHERE {KEY}",
+        ),
+        [
+            [row(INSERT, ck=1, **{"Mixed Case": 2, "deleted_v": 3})],
+            [row(UPDATE, ck=1, deleted=("v",))],
+        ],
+    ),
+)
+
+INSERTS = (
+    Case(
+        "insert sets its columns",
+        "plain",
+        ("INSERT INTO $t (pk, ck, v) VALUES ($pk, 1, 1)",),
+        [[row(INSERT, ck=1, v=1)]],
+    ),
+    Case(
+        "insert of the key alone leaves a row",
+        "plain",
+        ("INSERT INTO $t (pk, ck) VALUES ($pk, 1)",),
+        [[row(INSERT, ck=1)]],
+    ),
+    Case(
+        "insert of an explicit null marks the column deleted",
+        "plain",
+        ("INSERT INTO $t (pk, ck, v, w) VALUES ($pk, 1, 1, null)",),
+        [[row(INSERT, ck=1, v=1, deleted=("w",))]],
+    ),
+    Case(
+        "insert as JSON nulls what it does not name",
+        "plain",
+        ("""INSERT INTO $t JSON '{"pk": $pk, "ck": 1, "v": 1}'""",),
+        [[row(INSERT, ck=1, v=1, deleted=("w",))]],
+    ),
+    Case(
+        "insert into a table without clustering key",
+        "single",
+        ("INSERT INTO $t (pk, v) VALUES ($pk, 1)",),
+        [[row(INSERT, v=1)]],
+    ),
+)
+
+STATICS = (
+    Case(
+        "static column is a row without clustering key",
+        "static",
+        ("UPDATE $t SET s = 1 WHERE pk = $pk",),
+        [[row(UPDATE, s=1)]],
+    ),
+    Case(
+        "delete of a static column",
+        "static",
+        ("DELETE s FROM $t WHERE pk = $pk",),
+        [[row(UPDATE, deleted=("s",))]],
+    ),
+    Case(
+        "insert of static columns only is an update, there is no static marker",
+        "static",
+        ("INSERT INTO $t (pk, s, t) VALUES ($pk, 1, null)",),
+        [[row(UPDATE, s=1, deleted=("t",))]],
+    ),
+    Case(
+        "static and regular column in one update are two rows, static first",
+        "static",
+        (f"UPDATE $t SET v = 1, s = 2 WHERE {KEY}",),
+        [[row(UPDATE, s=2), row(UPDATE, ck=1, v=1)]],
+    ),
+    Case(
+        "static and regular column in one insert are two rows, static first",
+        "static",
+        ("INSERT INTO $t (pk, ck, v, s) VALUES ($pk, 1, 1, 2)",),
+        [[row(UPDATE, s=2), row(INSERT, ck=1, v=1)]],
+    ),
+    Case(
+        "static columns with TTL are split like others",
+        "static",
+        ("UPDATE $t USING TTL 100 SET s = 1, t = null WHERE pk = $pk",),
+        [[row(UPDATE, deleted=("t",)), row(UPDATE, ttl=100, s=1)]],
+    ),
+    Case(
+        "static map is overwritten as any map",
+        "sticky",
+        ("UPDATE $t SET m = {1: 'a'} WHERE pk = $pk", "DELETE m[1] FROM $t WHERE pk = $pk"),
+        [[row(UPDATE, m={1: "a"}, deleted=("m",))], [row(UPDATE, elements={"m": {1}})]],
+    ),
+    Case(
+        "static UDT is changed by field",
+        "sticky",
+        ("UPDATE $t SET u.a = 1, u.c = null WHERE pk = $pk",),
+        [[row(UPDATE, u={"a": 1, "b": None, "c": None}, elements={"u": {2}})]],
+    ),
+)
+
+TTLS = (
+    Case(
+        "update with TTL",
+        "plain",
+        (f"UPDATE $t USING TTL 100 SET v = 1 WHERE {KEY}",),
+        [[row(UPDATE, ck=1, v=1, ttl=100)]],
+    ),
+    Case(
+        "insert with TTL",
+        "plain",
+        ("INSERT INTO $t (pk, ck, v) VALUES ($pk, 1, 1) USING TTL 100",),
+        [[row(INSERT, ck=1, v=1, ttl=100)]],
+    ),
+    Case(
+        "insert of the key alone with TTL: the marker has it",
+        "plain",
+        ("INSERT INTO $t (pk, ck) VALUES ($pk, 1) USING TTL 100",),
+        [[row(INSERT, ck=1, ttl=100)]],
+    ),
+    Case(
+        "update with TTL of a value and a null is two rows, tombstones first",
+        "plain",
+        (f"UPDATE $t USING TTL 5 SET v = 0, w = null WHERE {KEY}",),
+        [[row(UPDATE, ck=1, deleted=("w",)), row(UPDATE, ck=1, v=0, ttl=5)]],
+    ),
+    Case(
+        "insert with TTL of a value and a null: the null is an update after it",
+        "plain",
+        ("INSERT INTO $t (pk, ck, v, w) VALUES ($pk, 1, 0, null) USING TTL 5",),
+        [[row(INSERT, ck=1, v=0, ttl=5), row(UPDATE, ck=1, deleted=("w",))]],
+    ),
+    Case(
+        "TTL of the table is the TTL of its cells",
+        "expiring",
+        ("INSERT INTO $t (pk, ck, v) VALUES ($pk, 1, 1)", f"DELETE v FROM $t WHERE {KEY}"),
+        [[row(INSERT, ck=1, v=1, ttl=500)], [row(UPDATE, ck=1, deleted=("v",))]],
+    ),
+    Case(
+        "TTL of the statement beats the TTL of the table, and 0 is none",
+        "expiring",
+        (
+            f"UPDATE $t USING TTL 7 SET v = 1 WHERE {KEY}",
+            f"UPDATE $t USING TTL 0 SET v = 1 WHERE {KEY}",
+        ),
+        [[row(UPDATE, ck=1, v=1, ttl=7)], [row(UPDATE, ck=1, v=1)]],
+    ),
+    Case(
+        "rows of several TTLs in one batch stand by rising TTL",
+        "plain",
+        (
+            "BEGIN UNLOGGED BATCH USING TIMESTAMP $now"
+            " UPDATE $t USING TTL 30 SET v = 1 WHERE pk = $pk AND ck = 1;"
+            " UPDATE $t USING TTL 20 SET v = 2 WHERE pk = $pk AND ck = 2;"
+            " UPDATE $t SET v = 3 WHERE pk = $pk AND ck = 3;"
+            " APPLY BATCH",
+        ),
+        [
+            [
+                row(UPDATE, ck=3, v=3),
+                row(UPDATE, ck=2, v=2, ttl=20),
+                row(UPDATE, ck=1, v=1, ttl=30),
+            ]
+        ],
+    ),
+)
+
+BATCHES = (
+    Case(
+        "batch on one partition is one group, rows in clustering order",
+        "plain",
+        (
+            "BEGIN BATCH INSERT INTO $t (pk, ck, v) VALUES ($pk, 2, 2);"
+            " INSERT INTO $t (pk, ck, v) VALUES ($pk, 1, 1);"
+            " INSERT INTO $t (pk, ck, v) VALUES ($pk, 3, 3); APPLY BATCH",
+        ),
+        [[row(INSERT, ck=1, v=1), row(INSERT, ck=2, v=2), row(INSERT, ck=3, v=3)]],
+    ),
+    Case(
+        "cells of one row in one batch are merged",
+        "plain",
+        (
+            f"BEGIN BATCH UPDATE $t SET v = 1 WHERE {KEY}; UPDATE $t SET w = 2 WHERE {KEY};"
+            " APPLY BATCH",
+        ),
+        [[row(UPDATE, ck=1, v=1, w=2)]],
+    ),
+    Case(
+        "kinds of change in one batch stand in the order of kinds",
+        "static",
+        (
+            "BEGIN UNLOGGED BATCH USING TIMESTAMP $now"
+            " DELETE FROM $t WHERE pk = $pk AND ck > 10 AND ck < 20;"
+            " DELETE FROM $t WHERE pk = $pk AND ck = 3;"
+            " UPDATE $t SET v = 2 WHERE pk = $pk AND ck = 2;"
+            " INSERT INTO $t (pk, ck, v) VALUES ($pk, 1, 1);"
+            " UPDATE $t SET s = 9 WHERE pk = $pk; APPLY BATCH",
+        ),
+        [
+            [
+                row(UPDATE, s=9),
+                row(INSERT, ck=1, v=1),
+                row(UPDATE, ck=2, v=2),
+                row(ROW_DELETE, ck=3),
+                row(6, ck=10),
+                row(8, ck=20),
+            ]
+        ],
+    ),
+    Case(
+        "partition delete stands after the changes that outlive it",
+        "static",
+        (
+            "BEGIN UNLOGGED BATCH UPDATE $t USING TIMESTAMP $next SET v = 1 WHERE pk = $pk AND ck = 1;"
+            " DELETE FROM $t USING TIMESTAMP $now WHERE pk = $pk; APPLY BATCH",
+        ),
+        [[row(PARTITION_DELETE)], [row(UPDATE, ck=1, v=1)]],
+    ),
+    Case(
+        "every timestamp of a batch is a group of its own",
+        "plain",
+        (
+            f"BEGIN UNLOGGED BATCH UPDATE $t USING TIMESTAMP $next SET v = 1 WHERE {KEY};"
+            f" UPDATE $t USING TIMESTAMP $now SET w = 2 WHERE {KEY}; APPLY BATCH",
+        ),
+        [[row(UPDATE, ck=1, w=2)], [row(UPDATE, ck=1, v=1)]],
+    ),
+    Case(
+        "what a later cell of the same batch overwrites is not logged",
+        "plain",
+        (
+            f"BEGIN UNLOGGED BATCH UPDATE $t USING TIMESTAMP $now SET v = 1 WHERE {KEY};"
+            f" UPDATE $t USING TIMESTAMP $next SET v = 2 WHERE {KEY}; APPLY BATCH",
+        ),
+        [[row(UPDATE, ck=1, v=2)]],
+    ),
+    Case(
+        "of two inserts into one row the later keeps the marker",
+        "plain",
+        (
+            "BEGIN UNLOGGED BATCH"
+            " INSERT INTO $t (pk, ck, v) VALUES ($pk, 1, 1) USING TIMESTAMP $now;"
+            " INSERT INTO $t (pk, ck, w) VALUES ($pk, 1, 2) USING TIMESTAMP $next; APPLY BATCH",
+        ),
+        [[row(UPDATE, ck=1, v=1)], [row(INSERT, ck=1, w=2)]],
+    ),
+)
+
+CONDITIONS = (
+    Case(
+        "insert IF NOT EXISTS that applies is an insert",
+        "plain",
+        ("INSERT INTO $t (pk, ck, v) VALUES ($pk, 1, 1) IF NOT EXISTS",),
+        [[row(INSERT, ck=1, v=1)]],
+    ),
+    Case(
+        "insert IF NOT EXISTS that does not apply leaves nothing",
+        "plain",
+        ("INSERT INTO $t (pk, ck, v) VALUES ($pk, 1, 2) IF NOT EXISTS",),
+        before=("INSERT INTO $t (pk, ck, v) VALUES ($pk, 1, 1) IF NOT EXISTS",),
+    ),
+    Case(
+        "update with a true condition is an update",
+        "plain",
+        (f"UPDATE $t SET v = 2 WHERE {KEY} IF v = 1",),
+        [[row(UPDATE, ck=1, v=2)]],
+        before=("INSERT INTO $t (pk, ck, v) VALUES ($pk, 1, 1) IF NOT EXISTS",),
+    ),
+    Case(
+        "update with a false condition leaves nothing",
+        "plain",
+        (f"UPDATE $t SET v = 2 WHERE {KEY} IF v = 9",),
+        before=("INSERT INTO $t (pk, ck, v) VALUES ($pk, 1, 1) IF NOT EXISTS",),
+    ),
+    Case(
+        "delete with a true condition is a row delete",
+        "plain",
+        (f"DELETE FROM $t WHERE {KEY} IF EXISTS",),
+        [[row(ROW_DELETE, ck=1)]],
+        before=("INSERT INTO $t (pk, ck, v) VALUES ($pk, 1, 1) IF NOT EXISTS",),
+    ),
+    Case(
+        "batch with a true condition is one group",
+        "plain",
+        (
+            "BEGIN BATCH INSERT INTO $t (pk, ck, v) VALUES ($pk, 1, 1) IF NOT EXISTS;"
+            " INSERT INTO $t (pk, ck, v) VALUES ($pk, 2, 2); APPLY BATCH",
+        ),
+        [[row(INSERT, ck=1, v=1), row(INSERT, ck=2, v=2)]],
+    ),
+)
+
+CASES = UPDATES + INSERTS + STATICS + TTLS + BATCHES + CONDITIONS
