@@ -1,0 +1,157 @@
+"""The board: stages write on it what they do; status, readiness and metrics are read from it.
+
+All calls are cheap, never wait and never fail, and come from the event loop's thread.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from cdcd import __version__
+from cdcd.ops.metrics import Metrics
+from cdcd.ops.status import StageState, StageStatus, Status, TableState, TableStatus
+
+Clock = Callable[[], int]
+
+
+def wall_clock_ms() -> int:
+    """Milliseconds since 1970 by this machine's clock."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What one PostgreSQL transaction did for one table; times in milliseconds since 1970.
+
+    `written_ms` and `recorded_ms` are of each change: when it was written in ScyllaDB, and when
+    its record was made in Kafka. `committed_ms` is when the transaction was committed.
+    """
+
+    table: str
+    written_ms: list[int]
+    recorded_ms: list[int]
+    committed_ms: int
+    seconds: float
+
+
+class Board:
+    """What one worker does, at this moment and since its start."""
+
+    def __init__(
+        self,
+        name: str,
+        instance: str,
+        *,
+        metrics: Metrics | None = None,
+        clock_ms: Clock = wall_clock_ms,
+    ) -> None:
+        self.metrics = metrics or Metrics()
+        self._clock_ms = clock_ms
+        self._identity = (name, instance, __version__, clock_ms())
+        self._stages: dict[str, StageStatus] = {}
+        self._tables: dict[str, TableStatus] = {}
+
+    def stage(self, stage: str, state: StageState, reason: str = "") -> None:
+        """A stage starts, runs, or waits for something outside."""
+        self._stages[stage] = StageStatus(stage, state, reason)
+        self.metrics.stages.labels(stage).set(state is StageState.RUNNING)
+
+    def retried(self, stage: str, reason: str) -> None:
+        """A try of the stage failed and will be repeated."""
+        self.stage(stage, StageState.RETRYING, reason)
+        self.metrics.retries.labels(stage).inc()
+
+    def table(self, table: str, state: TableState, reason: str = "") -> None:
+        """A table was begun, or goes on in another state."""
+        self._tables[table] = replace(self._table(table), state=state, reason=reason)
+
+    def forget_table(self, table: str) -> None:
+        """The table is no longer this worker's."""
+        self._tables.pop(table, None)
+
+    def lanes(self, count: int) -> None:
+        """How many lanes this worker reads now."""
+        self.metrics.lanes.set(count)
+
+    def published(self, table: str, written_ms: Iterable[int], committed_ms: int) -> None:
+        """Changes of a table are committed in Kafka; `written_ms` has the write time of each."""
+        ages = [(committed_ms - ms) / 1000 for ms in written_ms]
+        now = self._table(table)
+        self._tables[table] = replace(now, published=now.published + len(ages))
+        self.metrics.published.labels(table).inc(len(ages))
+        self.metrics.scylla_to_kafka.observe(table, ages)
+
+    def transaction(self, seconds: float, outcome: str = "committed") -> None:
+        """A Kafka transaction ended: committed or aborted."""
+        self.metrics.transactions.labels(outcome).inc()
+        self.metrics.publish_seconds.observe(seconds)
+
+    def frontier(self, table: str, frontier_ms: int) -> None:
+        """The oldest frontier of the table over this worker's lanes."""
+        self._tables[table] = replace(self._table(table), frontier_ms=frontier_ms)
+        self.metrics.frontier_seconds.labels(table).set(frontier_ms / 1000)
+
+    def late(self, table: str, rows: int) -> None:
+        """Log rows were found behind the frontier."""
+        self.metrics.late.labels(table).inc(rows)
+
+    def applied(self, done: Applied) -> None:
+        """A batch of one table is committed in PostgreSQL."""
+        rows = len(done.written_ms)
+        now = self._table(done.table)
+        ages = [(done.committed_ms - ms) / 1000 for ms in done.written_ms]
+        lag = max(min(ages), 0.0) if ages else now.lag_seconds
+        self._tables[done.table] = replace(now, applied=now.applied + rows, lag_seconds=lag)
+        metrics = self.metrics
+        metrics.applied.labels(done.table).inc(rows)
+        metrics.batch_rows.observe(rows)
+        metrics.batch_seconds.observe(done.seconds)
+        metrics.end_to_end.observe(done.table, ages)
+        metrics.kafka_to_postgres.observe(
+            done.table, ((done.committed_ms - ms) / 1000 for ms in done.recorded_ms)
+        )
+        if lag is not None:
+            metrics.lag_seconds.labels(done.table).set(lag)
+
+    def waiting(self, table: str, records: int) -> None:
+        """How many records of the table this worker has yet to apply."""
+        self.metrics.lag_records.labels(table).set(records)
+
+    def dropped(self, table: str, reason: str, changes: int = 1) -> None:
+        """Changes were left out on purpose; `reason` is one of a few words."""
+        self.metrics.dropped.labels(table, reason).inc(changes)
+
+    def rejected(self, table: str, reason: str, changes: int = 1) -> None:
+        """PostgreSQL cannot hold these changes; `reason` is one of a few words."""
+        now = self._table(table)
+        self._tables[table] = replace(now, rejected=now.rejected + changes)
+        self.metrics.rejected.labels(table, reason).inc(changes)
+
+    def snapshot(self) -> Status:
+        """The board as it stands."""
+        now_ms = self._clock_ms()
+        tables = tuple(self._shown(t, now_ms) for _, t in sorted(self._tables.items()))
+        name, instance, version, started_ms = self._identity
+        stages = tuple(self._stages.values())
+        return Status(name, instance, version, started_ms, now_ms, stages, tables)
+
+    def exposition(self) -> bytes:
+        """The text that Prometheus scrapes, with what depends on the clock as of now."""
+        status = self.snapshot()
+        for state in TableState:
+            count = sum(t.state is state for t in status.tables)
+            self.metrics.tables.labels(state.value).set(count)
+        for table in status.tables:
+            if table.frontier_ms is not None:
+                age = max(status.now_ms - table.frontier_ms, 0) / 1000
+                self.metrics.frontier_age_seconds.labels(table.table).set(age)
+        return self.metrics.exposition()
+
+    def _table(self, table: str) -> TableStatus:
+        return self._tables.get(table) or TableStatus(table)
+
+    @staticmethod
+    def _shown(table: TableStatus, now_ms: int) -> TableStatus:
+        if table.lag_seconds is None and table.frontier_ms is not None:
+            return replace(table, lag_seconds=max(now_ms - table.frontier_ms, 0) / 1000)
+        return table

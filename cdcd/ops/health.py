@@ -1,0 +1,86 @@
+"""The daemon's own port: /livez, /readyz, /metrics, /status.
+
+`/livez` answers 200 as long as the event loop turns, whatever is away; a restart would not bring
+that back. `/readyz` answers 200 or 503 with the reasons. `/status` is the whole board as JSON.
+"""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from cdcd.config.settings import HttpSettings
+from cdcd.model.errors import ConfigurationError
+from cdcd.ops.logs import get_logger
+from cdcd.ops.status import Status
+
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+
+log = get_logger()
+
+# What Prometheus' text format is served as (prometheus_client.CONTENT_TYPE_LATEST, without charset).
+_EXPOSITION = "text/plain; version=0.0.4"
+
+
+@asynccontextmanager
+async def serve(
+    settings: HttpSettings, snapshot: Callable[[], Status], exposition: Callable[[], bytes]
+) -> AsyncIterator[str]:
+    """Serve while the context is open; gives the base URL.
+
+    Raises ConfigurationError when the port is taken or the address is not this machine's.
+    """
+    runner = web.AppRunner(_app(snapshot, exposition), access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, settings.host, settings.port)
+        try:
+            await site.start()
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot listen on {settings.host}:{settings.port}: {error.strerror}",
+                "set http.port (--http-port); 0 takes a free one",
+            ) from error
+        port = runner.addresses[0][1]
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        url = f"http://{host}:{port}"
+        log.info("listening", url=url, port=port)
+        yield url
+    finally:
+        await runner.cleanup()
+
+
+def _app(snapshot: Callable[[], Status], exposition: Callable[[], bytes]) -> web.Application:
+    async def livez(_request: web.Request) -> web.Response:
+        return web.json_response({"live": True})
+
+    async def readyz(_request: web.Request) -> web.Response:
+        status = snapshot()
+        body = {
+            "ready": status.is_ready,
+            "reasons": status.reasons,
+            "stages": {s.stage: s.state.value for s in status.stages},
+            "tables": {t.table: t.state.value for t in status.tables},
+        }
+        return web.json_response(body, status=200 if status.is_ready else 503)
+
+    async def metrics(_request: web.Request) -> web.Response:
+        return web.Response(body=exposition(), headers={"Content-Type": _EXPOSITION})
+
+    async def status(_request: web.Request) -> web.Response:
+        return web.Response(
+            text=json.dumps(snapshot().as_json()),
+            content_type="application/json",
+            headers={"Cache-Control": "no-store"},
+        )
+
+    app = web.Application()
+    routes: dict[str, Handler] = {
+        "/livez": livez,
+        "/readyz": readyz,
+        "/metrics": metrics,
+        "/status": status,
+    }
+    app.add_routes([web.get(path, handler) for path, handler in routes.items()])
+    return app

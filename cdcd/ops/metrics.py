@@ -1,0 +1,154 @@
+"""The one list of metrics, in base units, and the registry that `/metrics` serves.
+
+Stages never see this module: they report to `cdcd.ops.board`, which counts here.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+from cdcd import __version__
+
+LATENCY_SECONDS = (0.05, 0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60, 300, 1800, 7200)
+WORK_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+BATCH_ROWS = (1, 10, 50, 100, 250, 500, 1000, 2000, 3000, 4000, 5000, 10_000)
+
+
+class Latencies(Collector):
+    """A histogram by table that takes a whole batch of values at once.
+
+    The client library's own takes a lock and a walk over the buckets for each value, which is
+    too much work for each change.
+    """
+
+    def __init__(self, name: str, help_text: str) -> None:
+        self.name = name
+        self.help_text = help_text
+        self._counts: dict[str, list[int]] = {}
+        self._sums: dict[str, float] = {}
+
+    def observe(self, table: str, seconds: Iterable[float]) -> None:
+        """Count each value; a negative one, from clocks that differ, counts as zero."""
+        counts = self._counts.setdefault(table, [0] * (len(LATENCY_SECONDS) + 1))
+        total = 0.0
+        for value in seconds:
+            counts[bisect_left(LATENCY_SECONDS, value)] += 1
+            total += max(value, 0.0)
+        self._sums[table] = self._sums.get(table, 0.0) + total
+
+    def describe(self) -> Iterable[HistogramMetricFamily]:
+        """The family without values, so that the registry knows its name."""
+        return [HistogramMetricFamily(self.name, self.help_text, labels=["table"])]
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        """The family with its values now."""
+        family = HistogramMetricFamily(self.name, self.help_text, labels=["table"])
+        for table, counts in self._counts.items():
+            buckets, total = [], 0
+            for bound, count in zip((*LATENCY_SECONDS, None), counts, strict=True):
+                total += count
+                buckets.append(("+Inf" if bound is None else str(float(bound)), float(total)))
+            family.add_metric([table], buckets, self._sums[table])
+        yield family
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One metric as `docs/METRICS.md` lists it."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    help_text: str
+
+
+class Metrics:
+    """Every metric of a worker, on a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.lines: list[Line] = []
+        info = Info("cdcd_build", "The running version.", registry=self.registry)
+        info.info({"version": __version__})
+        self.lines.append(Line("cdcd_build_info", "info", ("version",), "The running version."))
+
+        self.published = self._counter("cdcd_published_changes", "Changes published.", "table")
+        self.transactions = self._counter(
+            "cdcd_transactions", "Kafka transactions by outcome: committed, aborted.", "outcome"
+        )
+        self.publish_seconds = self._histogram(
+            "cdcd_publish_seconds", "One Kafka transaction, begin to commit.", WORK_SECONDS
+        )
+        self.applied = self._counter("cdcd_applied_rows", "Changes applied.", "table")
+        self.batch_rows = self._histogram(
+            "cdcd_batch_rows", "Changes in one PostgreSQL transaction.", BATCH_ROWS
+        )
+        self.batch_seconds = self._histogram(
+            "cdcd_batch_seconds", "One PostgreSQL transaction, begin to commit.", WORK_SECONDS
+        )
+        self.scylla_to_kafka = self._latencies(
+            "cdcd_scylla_to_kafka_seconds", "From the write in ScyllaDB to the commit in Kafka."
+        )
+        self.kafka_to_postgres = self._latencies(
+            "cdcd_kafka_to_postgres_seconds", "From the record in Kafka to the row in PostgreSQL."
+        )
+        self.end_to_end = self._latencies(
+            "cdcd_end_to_end_seconds", "From the write in ScyllaDB to the row in PostgreSQL."
+        )
+        self.frontier_seconds = self._gauge(
+            "cdcd_frontier_timestamp_seconds",
+            "Everything older has been published; the oldest of this worker's lanes.",
+            "table",
+        )
+        self.frontier_age_seconds = self._gauge(
+            "cdcd_frontier_age_seconds", "How far the frontier is behind the clock.", "table"
+        )
+        self.lag_seconds = self._gauge(
+            "cdcd_lag_seconds", "Age of the newest change when it was applied.", "table"
+        )
+        self.lag_records = self._gauge(
+            "cdcd_lag_records", "Records that this worker has yet to apply.", "table"
+        )
+        self.late = self._counter(
+            "cdcd_late_rows", "Log rows that became visible behind the frontier.", "table"
+        )
+        self.dropped = self._counter(
+            "cdcd_dropped_changes", "Changes left out on purpose.", "table", "reason"
+        )
+        self.rejected = self._counter(
+            "cdcd_rejected_changes", "Changes that PostgreSQL cannot hold.", "table", "reason"
+        )
+        self.retries = self._counter(
+            "cdcd_retries", "Tries that failed and were repeated.", "stage"
+        )
+        self.tables = self._gauge("cdcd_tables", "Tables by state.", "state")
+        self.stages = self._gauge(
+            "cdcd_stage_running", "1 while the stage runs, 0 while it starts or retries.", "stage"
+        )
+        self.lanes = self._gauge("cdcd_lanes", "Lanes that this worker reads.")
+
+    def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
+        self.lines.append(Line(f"{name}_total", "counter", labels, help_text))
+        return Counter(name, help_text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, help_text: str, *labels: str) -> Gauge:
+        self.lines.append(Line(name, "gauge", labels, help_text))
+        return Gauge(name, help_text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, help_text: str, buckets: tuple[float, ...]) -> Histogram:
+        self.lines.append(Line(name, "histogram", (), help_text))
+        return Histogram(name, help_text, registry=self.registry, buckets=buckets)
+
+    def _latencies(self, name: str, help_text: str) -> Latencies:
+        self.lines.append(Line(name, "histogram", ("table",), help_text))
+        made = Latencies(name, help_text)
+        self.registry.register(made)
+        return made
+
+    def exposition(self) -> bytes:
+        """The text that Prometheus scrapes."""
+        return generate_latest(self.registry)
