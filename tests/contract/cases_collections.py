@@ -1,6 +1,6 @@
 """Cases of collections and user-defined types."""
 
-from tests.contract.cases import INSERT, UPDATE, Case, row
+from tests.contract.case import INSERT, UPDATE, Case, row
 
 KEY = "pk = $pk AND ck = 1"
 NONE = {"a": None, "b": None, "c": None}
@@ -46,7 +46,7 @@ MAPS_AND_SETS = (
     update("set: overwritten", "s = {1, 2}", row(UPDATE, ck=1, s={1, 2}, deleted=("s",))),
     update("set: overwritten by nothing", "s = {}", row(UPDATE, ck=1, deleted=("s",))),
     update(
-        "added elements carry the TTL, removed ones do not",
+        "elements added to one column and removed from another share a row",
         "s = s + {1}, m = m - {1}",
         row(UPDATE, ck=1, s={1}, elements={"m": {1}}),
     ),

@@ -1,6 +1,6 @@
 """Cases of rows, ranges and partitions deleted."""
 
-from tests.contract.cases import (
+from tests.contract.case import (
     AFTER,
     BEFORE,
     FROM,

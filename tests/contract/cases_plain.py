@@ -1,6 +1,6 @@
 """Cases of plain cells: updates, inserts, nulls, static columns, TTLs and batches."""
 
-from tests.contract.cases import INSERT, PARTITION_DELETE, ROW_DELETE, UPDATE, Case, row
+from tests.contract.case import INSERT, PARTITION_DELETE, ROW_DELETE, UPDATE, Case, row
 
 KEY = "pk = $pk AND ck = 1"
 
@@ -186,20 +186,29 @@ TTLS = (
         [[row(UPDATE, ck=1, v=1, ttl=7)], [row(UPDATE, ck=1, v=1)]],
     ),
     Case(
-        "rows of several TTLs in one batch stand by rising TTL",
+        "cells of one row with several TTLs are rows by rising TTL",
+        "plain",
+        (
+            "BEGIN UNLOGGED BATCH USING TIMESTAMP $now"
+            f" UPDATE $t USING TTL 30 SET v = 1 WHERE {KEY};"
+            f" UPDATE $t USING TTL 20 SET w = 2 WHERE {KEY}; APPLY BATCH",
+        ),
+        [[row(UPDATE, ck=1, w=2, ttl=20), row(UPDATE, ck=1, v=1, ttl=30)]],
+    ),
+    Case(
+        "rising TTL orders the cells of a row, not the rows of a batch",
         "plain",
         (
             "BEGIN UNLOGGED BATCH USING TIMESTAMP $now"
             " UPDATE $t USING TTL 30 SET v = 1 WHERE pk = $pk AND ck = 1;"
             " UPDATE $t USING TTL 20 SET v = 2 WHERE pk = $pk AND ck = 2;"
-            " UPDATE $t SET v = 3 WHERE pk = $pk AND ck = 3;"
-            " APPLY BATCH",
+            " UPDATE $t SET v = 3 WHERE pk = $pk AND ck = 3; APPLY BATCH",
         ),
         [
             [
-                row(UPDATE, ck=3, v=3),
-                row(UPDATE, ck=2, v=2, ttl=20),
                 row(UPDATE, ck=1, v=1, ttl=30),
+                row(UPDATE, ck=2, v=2, ttl=20),
+                row(UPDATE, ck=3, v=3),
             ]
         ],
     ),

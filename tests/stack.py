@@ -1,0 +1,42 @@
+"""Where the services are that the tests talk to.
+
+CDCD_TEST_STACK names a file in the form of .local/stack.json; without it the local stack is meant,
+and started if it is not running.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LOCAL = ROOT / ".local" / "stack.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Addresses; `kafka` is host:port, the registry and PostgreSQL are URLs."""
+
+    scylla_host: str
+    scylla_port: int
+    kafka: str
+    registry: str
+    postgres: str
+
+
+def load() -> Stack:
+    named = os.environ.get("CDCD_TEST_STACK")
+    if not named:
+        # Cheap when all is up: the command only starts what is missing.
+        up = [sys.executable, str(ROOT / "deploy" / "local" / "stack.py"), "up"]
+        subprocess.run(up, check=True, stdout=sys.stderr)
+    found = json.loads(Path(named or LOCAL).read_text())
+    return Stack(
+        scylla_host=found["scylla"]["host"],
+        scylla_port=int(found["scylla"]["port"]),
+        kafka=found["kafka"],
+        registry=found["registry"],
+        postgres=found["postgres"],
+    )
