@@ -8,13 +8,23 @@ from them. Units are in the names.
 import socket
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+)
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -33,10 +43,15 @@ def _power_of_two(value: int) -> int:
     return value
 
 
+def _split_at_commas(value: object) -> object:
+    """An environment variable names several hosts as `a,b`."""
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
 class ScyllaSettings(Section):
     """How to reach ScyllaDB."""
 
-    hosts: tuple[str, ...] = ("127.0.0.1",)
+    hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_at_commas)] = ("127.0.0.1",)
     """Contact points; the others are found from them."""
     port: int = Field(9042, ge=1, le=65535)
     """CQL port of every node."""
@@ -46,7 +61,7 @@ class ScyllaSettings(Section):
     """Password of that user."""
     local_datacenter: str | None = None
     """Data centre to read from; none takes the one of the first node reached."""
-    consistency: str = "QUORUM"
+    consistency: Literal["ONE", "LOCAL_ONE", "LOCAL_QUORUM", "QUORUM", "ALL"] = "QUORUM"
     """Consistency of log and base reads; below the writers' level changes may be seen late."""
     connect_timeout_seconds: float = Field(5.0, gt=0)
     """Limit for one connection attempt."""
@@ -69,8 +84,8 @@ class KafkaSettings(Section):
     """Copies that must confirm a write."""
     topic_retention_hours: int = Field(48, ge=1)
     """How long change topics keep records; a sink that is away for longer needs a snapshot."""
-    compression: str = "lz4"
-    """Compression of produced batches: none, gzip, snappy, lz4 or zstd."""
+    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "lz4"
+    """Compression of produced batches."""
     session_timeout_seconds: float = Field(6.0, gt=0, le=10)
     """How long a silent worker keeps its lanes and partitions."""
     transaction_timeout_seconds: float = Field(10.0, gt=0, le=10)
@@ -157,10 +172,10 @@ class HttpSettings(Section):
 class LogSettings(Section):
     """Logs go to stderr."""
 
-    level: str = "info"
-    """debug, info, warning or error."""
-    format: str = "auto"
-    """json, console, or auto: console on a terminal and json elsewhere."""
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe lines that are written."""
+    format: Literal["auto", "json", "console"] = "auto"
+    """How lines look; auto is console on a terminal and json elsewhere."""
 
 
 class Settings(BaseSettings):
@@ -213,8 +228,9 @@ def load(file: Path | None, flags: dict[str, Any] | None = None) -> Settings:
     """
     if file is not None and not file.is_file():
         raise ConfigurationError(f"no settings file at {file}", "-c takes a TOML file")
+    given: dict[str, Any] = {**(flags or {}), "_file": file}
     try:
-        return Settings(**(flags or {}), _file=file)
+        return Settings(**given)
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{file} is not TOML: {error}") from error
     except ValidationError as error:
@@ -223,3 +239,5 @@ def load(file: Path | None, flags: dict[str, Any] | None = None) -> Settings:
             for e in error.errors(include_input=False, include_url=False)
         ]
         raise ConfigurationError("wrong settings: " + "; ".join(lines)) from None
+    except SettingsError as error:
+        raise ConfigurationError(f"wrong settings: {error}", "tables and lists are JSON") from None

@@ -1,0 +1,64 @@
+"""Look: commands that change nothing."""
+
+import json
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from cdcd.cli.invocation import Invocation
+from cdcd.config.origin import Shown, origins
+from cdcd.ops.logs import redact_text, redacted
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.command(short_help="Test connections, rights, CDC options and clocks.")
+@json_option
+@click.pass_obj
+def check(invocation: Invocation, as_json: bool) -> int:
+    """Test connections, rights, CDC options and clocks."""
+    raise NotImplementedError
+
+
+@click.command(short_help="Show position and lag of each table.")
+@json_option
+@click.pass_obj
+def status(invocation: Invocation, as_json: bool) -> int:
+    """Show position and lag of each table."""
+    raise NotImplementedError
+
+
+@click.command(short_help="Show the settings in force and where each came from.")
+@json_option
+@click.pass_obj
+def config(invocation: Invocation, as_json: bool) -> None:
+    """Show the settings in force and where each came from; secrets are hidden."""
+    settings = invocation.settings({})
+    shown = origins(settings, invocation.file, invocation.flags({}))
+    if as_json:
+        click.echo(json.dumps({s.name: _as_json(s) for s in shown}, indent=2))
+        return
+    table = Table("setting", "value", "from", box=None, pad_edge=False)
+    for each in shown:
+        table.add_row(each.name, _text(each), each.origin)
+    Console().print(table)
+
+
+def _as_json(shown: Shown) -> dict[str, object]:
+    return {"value": _value(shown), "from": shown.origin}
+
+
+def _value(shown: Shown) -> object:
+    if shown.name == "postgres.dsn":
+        return redact_text(shown.value.get_secret_value())
+    return redacted(shown.name, shown.value)
+
+
+def _text(shown: Shown) -> str:
+    value = _value(shown)
+    if value is None:
+        return ""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return str(value)

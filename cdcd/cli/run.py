@@ -1,0 +1,67 @@
+"""Run: commands that move data."""
+
+import asyncio
+
+import click
+
+from cdcd.cli.invocation import Invocation
+from cdcd.model.errors import ConfigurationError
+
+STAGES = {
+    "all": frozenset({"source", "sink"}),
+    "source": frozenset({"source"}),
+    "sink": frozenset({"sink"}),
+}
+
+
+@click.command(short_help="Follow the change logs of tables until stopped.")
+@click.option(
+    "--table",
+    "patterns",
+    multiple=True,
+    required=True,
+    metavar="KS.TABLE",
+    help="Table to replicate; repeatable. * and ? stand for any name: 'ks.*'.",
+)
+@click.option("--name", metavar="NAME", help="The pipeline; other tables need another name.")
+@click.option("--instance", metavar="NAME", help="This worker among the pipeline's workers.")
+@click.option(
+    "--stage",
+    type=click.Choice(list(STAGES)),
+    default="all",
+    show_default=True,
+    help="Read ScyllaDB, write PostgreSQL, or both.",
+)
+@click.option(
+    "--start",
+    type=click.Choice(["log", "now", "snapshot"]),
+    default="log",
+    show_default=True,
+    help="Where a table without a position begins: the oldest change kept, now, or a copy.",
+)
+@click.option("--http-port", type=int, metavar="PORT", help="Port of /readyz; 0 takes a free one.")
+@click.pass_obj
+def run(  # noqa: PLR0913  click passes each option as an argument
+    invocation: Invocation,
+    patterns: tuple[str, ...],
+    name: str | None,
+    instance: str | None,
+    stage: str,
+    start: str,
+    http_port: int | None,
+) -> None:
+    """Follow the change logs of tables until stopped.
+
+    The first SIGTERM or Ctrl-C finishes what is in flight, the second stops at once.
+    A restarted worker goes on where it was.
+    """
+    flags = {"name": name, "instance": instance, "http.port": http_port}
+    settings = invocation.settings(flags)
+    if start == "snapshot":
+        raise ConfigurationError("--start snapshot is not available yet", "use log or now")
+    # Imported late, so that --help and the other commands need no client library.
+    from cdcd.pipeline import RunRequest  # noqa: PLC0415
+    from cdcd.pipeline import run as run_pipeline  # noqa: PLC0415
+
+    invocation.ends_in_log = True
+    asyncio.run(run_pipeline(settings, RunRequest(patterns, STAGES[stage], start)))

@@ -1,0 +1,86 @@
+"""Where each setting in force comes from. Pure but for the reading of file and environment."""
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_settings import EnvSettingsSource
+
+from cdcd.config.settings import Settings
+
+# Variables that begin like settings and are none.
+NOT_SETTINGS = frozenset({"CDCD_CONFIG"})
+_TESTS_PREFIX = "CDCD_TEST_"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One setting: its dotted name, its value and where that was set."""
+
+    name: str
+    value: Any
+    origin: str
+
+
+def origins(settings: Settings, file: Path | None, flags: Mapping[str, Any]) -> list[Shown]:
+    """Every setting in force, in the order in which they are declared."""
+    environment = set(_leaves(EnvSettingsSource(Settings)()))
+    in_file = set(_leaves(tomllib.loads(file.read_text()))) if file else set()
+    flagged = set(_leaves(flags))
+
+    def origin(name: str) -> str:
+        if _set_in(flagged, name):
+            return "flag"
+        if _set_in(environment, name):
+            return f"environment {variable(name)}"
+        if _set_in(in_file, name):
+            return f"file {file}"
+        return "default"
+
+    return [Shown(name, value, origin(name)) for name, value in _values(settings)]
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return "CDCD_" + name.replace(".", "__").upper()
+
+
+def unknown_variables(environment: Mapping[str, str] | None = None) -> list[str]:
+    """Variables that look like settings and that nothing reads, such as a misspelt section."""
+    known = set(Settings.model_fields)
+    found = []
+    for name in os.environ if environment is None else environment:
+        upper = name.upper()
+        if not upper.startswith("CDCD_") or upper in NOT_SETTINGS | {"CDCD_"}:
+            continue
+        first = upper.removeprefix("CDCD_").split("__")[0].lower()
+        if first not in known and not upper.startswith(_TESTS_PREFIX):
+            found.append(name)
+    return sorted(found)
+
+
+def _set_in(names: set[str], name: str) -> bool:
+    """Whether the setting, or a part of it where it is a table of its own, is among the names."""
+    return name in names or any(n.startswith(f"{name}.") for n in names)
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{name}.")
+        else:
+            yield name
+
+
+def _values(section: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key in type(section).model_fields:
+        value = getattr(section, key)
+        if isinstance(value, BaseModel):
+            yield from _values(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
