@@ -5,7 +5,6 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import org.apache.cassandra.cql3.ColumnIdentifier;
 import org.apache.cassandra.cql3.statements.schema.AlterSchemaStatement;
-import org.apache.cassandra.cql3.statements.schema.CreateTableStatement;
 import org.apache.cassandra.db.marshal.AbstractType;
 import org.apache.cassandra.db.marshal.BooleanType;
 import org.apache.cassandra.db.marshal.ByteType;
@@ -59,7 +58,7 @@ public final class LogTables
         for (TableMetadata t : now.tables)
         {
             TableMetadata t0 = was == null ? null : was.getTableNullable(t.name);
-            if (t == t0) continue; // also CREATE ... IF NOT EXISTS of a table that exists
+            if (t == t0 || isLog(t)) continue; // the same: also CREATE ... IF NOT EXISTS of a table that exists
             next = withLog(next, withOption(t, t0, statement, cdc));
         }
         if (was != null) next = withoutOrphans(was, next);
@@ -68,7 +67,6 @@ public final class LogTables
 
     private static TableMetadata withOption(TableMetadata t, TableMetadata before, AlterSchemaStatement statement, Map<String, String> cdc)
     {
-        if (isLog(t)) return t;
         if (cdc != null && t.name.equals(statement.getAuditLogContext().scope)) return CdcOptions.parse(cdc).storeIn(t);
         CdcOptions kept = before == null ? null : CdcOptions.of(before);
         // A rewritten `WITH extensions = {}` must not take the option away.
