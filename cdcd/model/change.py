@@ -4,10 +4,11 @@ Values are in their Avro form (see `cdcd.model.typemap`), by column name. A colu
 set; one in `nulls` was set to null; one in neither was not touched, unless the event `is_full_row`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from cdcd.model.position import Position
 from cdcd.model.table import TableSpec
 
 AvroValue = object
@@ -66,3 +67,17 @@ class ChangeEvent:
             and bool(self.clustering)
             and all(value is None for value in self.clustering)
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a table's reader hands on: changes in order, and where its lanes stand behind them.
+
+    `positions` holds every lane that was read; a lane of it with changes has its position
+    published with them. With `start` the positions are new and published even so.
+    """
+
+    table: TableSpec
+    events: Sequence[ChangeEvent]
+    positions: Mapping[int, Position]
+    start: bool = False

@@ -1,0 +1,194 @@
+"""Log rows to changes. Pure; a row is a tuple of raw bytes in the order of `log_columns`.
+
+The codes and the reading of a row are ScyllaDB's manual, "The CDC log table" and "Basic
+operations". A row's column is absent (not touched), set, or deleted (set to null): three things.
+"""
+
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+
+from cdcd.model.change import AvroValue, ChangeEvent, Identity, Operation
+from cdcd.model.cqlvalue import Decoder, decoder
+from cdcd.model.errors import TableStopped
+from cdcd.model.position import uuid_time_us
+from cdcd.model.table import TableSpec
+
+RawRow = tuple[bytes | None, ...]
+
+_STREAM, _TIME, _SEQ, _OPERATION, _TTL, _END = range(6)
+_META = (
+    "cdc$stream_id",
+    "cdc$time",
+    "cdc$batch_seq_no",
+    "cdc$operation",
+    "cdc$ttl",
+    "cdc$end_of_batch",
+)
+
+
+class LogOperation(IntEnum):
+    """`cdc$operation`; the negative ones are the server's own deletes of expired rows."""
+
+    PREIMAGE = 0
+    UPDATE = 1
+    INSERT = 2
+    ROW_DELETE = 3
+    PARTITION_DELETE = 4
+    RANGE_START_INCLUSIVE = 5
+    RANGE_START_EXCLUSIVE = 6
+    RANGE_END_INCLUSIVE = 7
+    RANGE_END_EXCLUSIVE = 8
+    POSTIMAGE = 9
+    EXPIRED_ROW = -3
+    EXPIRED_PARTITION = -4
+
+
+_IMAGES = frozenset({LogOperation.PREIMAGE, LogOperation.POSTIMAGE})
+_ROW_DELETES = frozenset({LogOperation.ROW_DELETE, LogOperation.EXPIRED_ROW})
+_PARTITION_DELETES = frozenset({LogOperation.PARTITION_DELETE, LogOperation.EXPIRED_PARTITION})
+
+
+def log_columns(table: TableSpec) -> tuple[str, ...]:
+    """The log's columns that are read, in order. Their names come from the base table's columns:
+    a base column may itself begin with `deleted_`, so log names cannot be taken apart.
+    """
+    others = [c.name for c in table.columns[len(table.key) :]]
+    keys = [c.name for c in table.key]
+    return (*_META, *keys, *(n for o in others for n in (o, f"cdc$deleted_{o}")))
+
+
+class LogDecoder:
+    """Decodes one table's log; `token_of` hashes a serialised partition key."""
+
+    def __init__(self, table: TableSpec, token_of: Callable[[bytes], int]) -> None:
+        self._table = table
+        self._token_of = token_of
+        first = len(_META)
+        clustering = first + len(table.partition_key)
+        others = first + len(table.key)
+        self._partition = _with_decoders(table, first, clustering)
+        self._clustering = _with_decoders(table, clustering, others)
+        self._others: list[tuple[int, str, Decoder]] = [
+            (others + 2 * i, column.name, decoder(column.type))
+            for i, column in enumerate(table.columns[len(table.key) :])
+        ]
+
+    def group(self, rows: Sequence[RawRow]) -> list[ChangeEvent]:
+        """The changes of one group: the rows of one stream and time, in sequence order.
+
+        A group is what one statement or batch did to one partition at one timestamp. Raises
+        TableStopped for rows that this decoder does not know how to read.
+        """
+        if rows[-1][_END] != b"\x01":
+            raise TableStopped(
+                self._table.full_name, "a group of log rows has no end", "report this as a bug"
+            )
+        raw_key = [rows[0][at] or b"" for at, _ in self._partition]
+        token = self._token_of(serialized_key(raw_key))
+        partition = tuple(
+            decode(raw) for raw, (_, decode) in zip(raw_key, self._partition, strict=True)
+        )
+        found = []
+        for row in rows:
+            operation = self._operation(row)
+            if operation not in _IMAGES:
+                found.append(self._change(operation, row, partition, token))
+        return found
+
+    def _operation(self, row: RawRow) -> LogOperation:
+        code = int.from_bytes(row[_OPERATION] or b"\x7f", "big", signed=True)
+        try:
+            return LogOperation(code)
+        except ValueError:
+            raise self._unreadable(f"its log has an unknown operation {code}") from None
+
+    def _unreadable(self, message: str) -> TableStopped:
+        return TableStopped(
+            self._table.full_name, message, "a newer cdcd may know it", needs_snapshot=False
+        )
+
+    def _change(
+        self,
+        operation: LogOperation,
+        row: RawRow,
+        partition: tuple[AvroValue, ...],
+        token: int,
+    ) -> ChangeEvent:
+        time = row[_TIME] or b""
+        clustering = tuple(
+            None if row[at] is None else decode(row[at] or b"") for at, decode in self._clustering
+        )
+        values: dict[str, AvroValue] = {}
+        nulls: list[str] = []
+        self._read_columns(row, values, nulls)
+        ttl = row[_TTL]
+        return ChangeEvent(
+            table=self._table,
+            op=self._kind(operation, row),
+            partition=partition,
+            clustering=clustering,
+            time_us=uuid_time_us(time),
+            token=token,
+            identity=Identity(row[_STREAM] or b"", time, int.from_bytes(row[_SEQ] or b"", "big")),
+            values=values,
+            nulls=tuple(nulls),
+            ttl_seconds=None if ttl is None else int.from_bytes(ttl, "big"),
+        )
+
+    def _kind(self, operation: LogOperation, row: RawRow) -> Operation:
+        keyed = all(row[at] is not None for at, _ in self._clustering)
+        if operation in _PARTITION_DELETES:
+            # Without clustering columns a partition is one row.
+            return Operation.PARTITION_DELETE if self._clustering else Operation.DELETE
+        if operation in (LogOperation.INSERT, LogOperation.UPDATE) or operation in _ROW_DELETES:
+            if not keyed:
+                raise self._unreadable("its log has a row without a clustering key")
+            if operation in _ROW_DELETES:
+                return Operation.DELETE
+            insert = operation is LogOperation.INSERT
+            return Operation.CREATE if insert else Operation.UPDATE
+        raise self._unreadable(f"its log has a {operation.name.lower()}, which is not supported")
+
+    def _read_columns(
+        self, row: RawRow, values: dict[str, AvroValue], nulls: list[str]
+    ) -> None:
+        for at, name, decode in self._others:
+            raw = row[at]
+            if raw is None:
+                if row[at + 1] is not None:
+                    nulls.append(name)
+                continue
+            if row[at + 1] is not None:
+                raise self._unreadable(f"its log has {name} both set and deleted")
+            value = decode(raw)
+            if value is None:
+                nulls.append(name)
+            else:
+                values[name] = value
+
+
+def _with_decoders(table: TableSpec, start: int, end: int) -> list[tuple[int, Decoder]]:
+    first = len(_META)
+    return [(at, decoder(table.key[at - first].type)) for at in range(start, end)]
+
+
+def serialized_key(parts: Sequence[bytes]) -> bytes:
+    """A partition key as its token is computed: composite keys are length-prefixed components."""
+    if len(parts) == 1:
+        return parts[0]
+    return b"".join(len(p).to_bytes(2, "big") + p + b"\x00" for p in parts)
+
+
+def groups(rows: Sequence[RawRow]) -> list[Sequence[RawRow]]:
+    """Rows of one read, cut where stream or time changes; they come in that order per stream."""
+    found: list[Sequence[RawRow]] = []
+    start = 0
+    for at in range(1, len(rows) + 1):
+        if (
+            at == len(rows)
+            or rows[at][_TIME] != rows[start][_TIME]
+            or rows[at][_STREAM] != rows[start][_STREAM]
+        ):
+            found.append(rows[start:at])
+            start = at
+    return found

@@ -1,0 +1,113 @@
+"""Which streams exist, and when that changes: generations of vnodes and of tablets.
+
+With vnodes a generation is the cluster's; with tablets it is one table's. Both become the same
+value, so nothing behind this module tells them apart. ScyllaDB's manual, "CDC stream changes" and
+"Querying CDC streams".
+"""
+
+import struct
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from cdcd.model.errors import Transient
+from cdcd.model.position import RING_MAX, RING_MIN, Generation, StreamRange, TokenRange
+from cdcd.source.lanes import unwrapped
+from cdcd.source.session import Session
+
+VNODE_TIMES = (
+    "SELECT time FROM system_distributed.cdc_generation_timestamps WHERE key = 'timestamps'"
+)
+VNODE_STREAMS = (
+    "SELECT range_end, streams FROM system_distributed.cdc_streams_descriptions_v2 WHERE time = %s"
+)
+TABLET_TIMES = (
+    "SELECT timestamp FROM system.cdc_timestamps WHERE keyspace_name = %s AND table_name = %s"
+)
+TABLET_STREAMS = (
+    "SELECT stream_id FROM system.cdc_streams"
+    " WHERE keyspace_name = %s AND table_name = %s AND timestamp = %s AND stream_state = 0"
+)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Generations:
+    """Keeps the descriptions that were read; they never change."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._known: dict[tuple[str, int], Generation] = {}
+
+    async def of_vnodes(self) -> tuple[Generation, ...]:
+        """The cluster's generations in order of their start."""
+        rows = await self._session.query(VNODE_TIMES)
+        starts = sorted(_to_ms(row["time"]) for row in rows)
+        return tuple([await self._vnode(start) for start in starts])
+
+    async def of_table(self, keyspace: str, table: str) -> tuple[Generation, ...]:
+        """One tablets table's generations in order of their start."""
+        rows = await self._session.query(TABLET_TIMES, (keyspace, table))
+        starts = sorted(_to_ms(row["timestamp"]) for row in rows)
+        return tuple([await self._tablets(keyspace, table, start) for start in starts])
+
+    async def _vnode(self, start_ms: int) -> Generation:
+        known = self._known.get(("", start_ms))
+        if known is None:
+            rows = await self._session.query(VNODE_STREAMS, (_from_ms(start_ms),))
+            if not rows:
+                raise Transient("ScyllaDB: a new generation has no streams yet")
+            known = self._known["", start_ms] = Generation(start_ms, vnode_ranges(rows))
+        return known
+
+    async def _tablets(self, keyspace: str, table: str, start_ms: int) -> Generation:
+        name = f"{keyspace}.{table}"
+        known = self._known.get((name, start_ms))
+        if known is None:
+            at = (keyspace, table, _from_ms(start_ms))
+            rows = await self._session.query(TABLET_STREAMS, at)
+            if not rows:
+                raise Transient(f"ScyllaDB: a new generation of {name} has no streams yet")
+            ranges = tablet_ranges(row["stream_id"] for row in rows)
+            known = self._known[name, start_ms] = Generation(start_ms, ranges)
+        return known
+
+
+def vnode_ranges(rows: Iterable[Mapping[str, Any]]) -> tuple[StreamRange, ...]:
+    """The ranges of a description; each row holds the streams of the range up to `range_end`."""
+    ordered = sorted(rows, key=lambda row: int(row["range_end"]))
+    ends = [int(row["range_end"]) for row in ordered]
+    starts = [ends[-1], *ends[:-1]]
+    return tuple(
+        part
+        for start, end, row in zip(starts, ends, ordered, strict=True)
+        for part in unwrapped(start, end, (bytes(s) for s in row["streams"]))
+    )
+
+
+def tablet_ranges(streams: Iterable[bytes]) -> tuple[StreamRange, ...]:
+    """The ranges of a tablets table: each stream's token is the last one of its tablet."""
+    ordered = sorted((stream_token(bytes(s)), bytes(s)) for s in streams)
+    starts = [RING_MIN - 1, *(token for token, _ in ordered[:-1])]
+    ends = [*(token for token, _ in ordered[:-1]), RING_MAX]
+    return tuple(
+        StreamRange(TokenRange(start, end), (stream,))
+        for start, end, (_, stream) in zip(starts, ends, ordered, strict=True)
+    )
+
+
+def stream_token(stream: bytes) -> int:
+    """The token in a stream's id: its first 8 bytes, signed."""
+    token: int = struct.unpack_from(">q", stream)[0]
+    return token
+
+
+def _to_ms(moment: datetime) -> int:
+    # Whole milliseconds by integers: a float would be off by one now and then.
+    delta = moment.replace(tzinfo=UTC) - _EPOCH
+    return (delta.days * 86_400 + delta.seconds) * 1000 + delta.microseconds // 1000
+
+
+def _from_ms(ms: int) -> datetime:
+    seconds, rest = divmod(ms, 1000)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest * 1000)

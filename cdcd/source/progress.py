@@ -1,0 +1,119 @@
+"""Where one table's lanes stand, and what that means for the next read. Pure.
+
+Lanes whose frontiers are equal are read together, in one window. After a start they may differ
+(another worker had some of them): the hindmost are read first, up to where the next ones stand,
+until all are together.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from enum import StrEnum
+
+from cdcd.model.errors import TableStopped
+from cdcd.model.position import Generation, Position, Window
+from cdcd.source.catalog import SourceTable
+from cdcd.source.windows import generation_at, generation_end, next_window, retained_from
+
+
+class Start(StrEnum):
+    """Where a table without a saved position begins."""
+
+    LOG = "log"
+    NOW = "now"
+    SNAPSHOT = "snapshot"
+
+
+# What the log's expiry may take before the reader has read it, when the start is computed.
+_EXPIRY_MARGIN_MS = 1000
+
+
+def first_position(
+    table: SourceTable, generations: tuple[Generation, ...], start: Start, head_ms: int
+) -> Position:
+    """Where a table without a saved position begins: at the oldest retained row, or at the head."""
+    oldest = generations[0].start_ms
+    retained = retained_from(head_ms, table.options.ttl_seconds)
+    if retained is not None:
+        oldest = max(oldest, retained + _EXPIRY_MARGIN_MS)
+    frontier = max(generations[0].start_ms, head_ms) if start is Start.NOW else oldest
+    generation = generation_at(generations, frontier) or generations[0]
+    return Position(table.log_id, generation.start_ms, frontier)
+
+
+def check_saved(
+    table: SourceTable, generations: tuple[Generation, ...], position: Position, now_ms: int
+) -> None:
+    """Raise TableStopped where changes after a saved position may be missing from the log."""
+    name = table.spec.full_name
+    hint = f"make a new copy: cdcd backfill {name}"
+    if position.log_id != table.log_id:
+        message = "its CDC log was dropped and made again since it was last read"
+        raise TableStopped(name, message, hint, needs_snapshot=True)
+    if all(g.start_ms != position.generation_ms for g in generations):
+        message = "the stream generation that it was last read in is gone"
+        raise TableStopped(name, message, hint, needs_snapshot=True)
+    retained = retained_from(now_ms, table.options.ttl_seconds)
+    if retained is not None and position.frontier_ms < retained:
+        behind = (now_ms - position.frontier_ms) // 1000
+        message = (
+            f"it was last read {behind} s ago, and its CDC log keeps rows for"
+            f" {table.options.ttl_seconds} s: changes in between are gone"
+        )
+        raise TableStopped(name, message, hint, needs_snapshot=True)
+
+
+class Progress:
+    """The lanes' positions, in memory ahead of those that are saved."""
+
+    def __init__(self, positions: Mapping[int, Position]) -> None:
+        self._positions = dict(positions)
+
+    @property
+    def positions(self) -> Mapping[int, Position]:
+        """Position by lane."""
+        return self._positions
+
+    @property
+    def frontier_ms(self) -> int:
+        """The hindmost lane's frontier."""
+        return min(p.frontier_ms for p in self._positions.values())
+
+    def hindmost(self) -> frozenset[int]:
+        """The lanes that stand at the hindmost frontier."""
+        frontier = self.frontier_ms
+        return frozenset(n for n, p in self._positions.items() if p.frontier_ms == frontier)
+
+    def window(
+        self, generations: tuple[Generation, ...], head_ms: int, width_ms: int
+    ) -> tuple[Generation, Window] | None:
+        """What to read next for the hindmost lanes; None while the head is not far enough."""
+        frontier = self.frontier_ms
+        generation = generation_at(generations, frontier)
+        if generation is None:
+            return None
+        ahead = [p.frontier_ms for p in self._positions.values() if p.frontier_ms > frontier]
+        boundary = min(
+            [generation_end(generations, generation) or head_ms, *ahead], default=head_ms
+        )
+        window = next_window(frontier, head_ms, width_ms, boundary)
+        return (generation, window) if window else None
+
+    def advance(
+        self, lanes: Iterable[int], generation: Generation, window: Window
+    ) -> Mapping[int, Position]:
+        """Move the lanes behind a window that was read; gives their new positions."""
+        moved = {
+            lane: replace(
+                self._positions[lane],
+                generation_ms=generation.start_ms,
+                frontier_ms=window.end_ms,
+            )
+            for lane in lanes
+        }
+        self._positions.update(moved)
+        return moved
+
+
+def missing(lanes: Collection[int], saved: Mapping[int, Position]) -> frozenset[int]:
+    """The lanes that have no saved position."""
+    return frozenset(lanes) - frozenset(saved)

@@ -1,0 +1,209 @@
+"""The only door to the ScyllaDB driver.
+
+Rows of catalog queries come as dicts of Python values; rows of log and base reads come as tuples of
+the raw bytes of each column, so that nothing is lost or spent on the way to Avro. The driver works
+on threads of its own; results cross to the event loop here and nowhere else.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+from cassandra import (
+    AuthenticationFailed,
+    ConsistencyLevel,
+    DriverException,
+    InvalidRequest,
+    OperationTimedOut,
+    ProtocolVersion,
+    RequestExecutionException,
+    Unauthorized,
+)
+from cassandra.auth import PlainTextAuthProvider
+from cassandra.cluster import (
+    EXEC_PROFILE_DEFAULT,
+    Cluster,
+    ExecutionProfile,
+    NoHostAvailable,
+    ResponseFuture,
+)
+from cassandra.cluster import Session as DriverSession
+from cassandra.cqltypes import BytesType
+from cassandra.metadata import Murmur3Token
+from cassandra.policies import DCAwareRoundRobinPolicy, RoundRobinPolicy, TokenAwarePolicy
+from cassandra.protocol import ProtocolHandler, SyntaxException
+from cassandra.query import PreparedStatement, dict_factory, tuple_factory
+
+from cdcd.config.settings import ScyllaSettings
+from cdcd.model.errors import CdcdError, ConfigurationError, Transient
+
+RawRow = tuple[bytes | None, ...]
+
+
+class StatementRefused(CdcdError):
+    """The server does not take this statement: a table or column is gone, or a right is missing."""
+
+
+def partition_token(serialized_key: bytes) -> int:
+    """The Murmur3 token of a serialised partition key."""
+    token: int = Murmur3Token.hash_fn(serialized_key)
+    return token
+
+
+class _RawResult(ProtocolHandler.message_types_by_opcode[8]):  # type: ignore[misc]  # 8: RESULT
+    """A result whose columns are all read as blobs."""
+
+    def recv_results_metadata(self, *args: Any) -> None:
+        super().recv_results_metadata(*args)
+        self.column_metadata = _as_blobs(self.column_metadata)
+
+    def recv_results_rows(self, f: Any, version: Any, udts: Any, metadata: Any, policy: Any) -> None:
+        super().recv_results_rows(f, version, udts, _as_blobs(metadata), policy)
+
+
+def _as_blobs(metadata: Any) -> Any:
+    return [(*column[:3], BytesType) for column in metadata] if metadata else metadata
+
+
+class _RawProtocol(ProtocolHandler):  # type: ignore[misc]
+    message_types_by_opcode = {
+        **ProtocolHandler.message_types_by_opcode,
+        _RawResult.opcode: _RawResult,
+    }
+
+
+class Session:
+    """An open connection to the cluster."""
+
+    def __init__(self, settings: ScyllaSettings) -> None:
+        self._settings = settings
+        self._rows: DriverSession
+        self._raw: DriverSession
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: ScyllaSettings) -> AsyncIterator[Self]:
+        """Connect, and disconnect at the end. Raises Transient or ConfigurationError."""
+        session = cls(settings)
+        cluster = _cluster(settings)
+        try:
+            await asyncio.to_thread(session._connect, cluster)
+            yield session
+        finally:
+            await asyncio.to_thread(cluster.shutdown)
+
+    def _connect(self, cluster: Cluster) -> None:
+        try:
+            self._rows = cluster.connect()
+            self._raw = cluster.connect()
+        except (DriverException, NoHostAvailable, OSError) as error:
+            raise failure(error, "connecting") from error
+        self._rows.row_factory = dict_factory
+        self._raw.row_factory = tuple_factory
+        self._raw.client_protocol_handler = _RawProtocol
+
+    async def query(self, cql: str, params: Sequence[object] = ()) -> list[dict[str, Any]]:
+        """All rows of a small query, as dicts."""
+        future = self._rows.execute_async(cql, tuple(params) or None)
+        rows: list[dict[str, Any]] = []
+        async for page in _pages(future, cql):
+            rows += page
+        return rows
+
+    async def prepare(self, cql: str, page_rows: int) -> PreparedStatement:
+        """Prepare a read for `read`."""
+        try:
+            statement = await asyncio.to_thread(self._raw.prepare, cql)
+        except (DriverException, NoHostAvailable) as error:
+            raise failure(error, f"preparing {cql}") from error
+        statement.consistency_level = ConsistencyLevel.name_to_value[self._settings.consistency]
+        statement.fetch_size = page_rows
+        statement.is_idempotent = True
+        return statement
+
+    async def read(
+        self, statement: PreparedStatement, params: Mapping[str, object] | Sequence[object]
+    ) -> AsyncIterator[list[RawRow]]:
+        """The pages of a prepared read, as raw bytes."""
+        future = self._raw.execute_async(statement, params)
+        async for page in _pages(future, statement.query_string):
+            yield page
+
+
+def _cluster(settings: ScyllaSettings) -> Cluster:
+    # Hosts that are away are the caller's to report; the driver's own words would only repeat it.
+    logging.getLogger("cassandra").setLevel(logging.CRITICAL)
+    auth = None
+    if settings.username is not None:
+        password = settings.password.get_secret_value() if settings.password else ""
+        auth = PlainTextAuthProvider(settings.username, password)
+    child = (
+        DCAwareRoundRobinPolicy(local_dc=settings.local_datacenter)
+        if settings.local_datacenter
+        else RoundRobinPolicy()
+    )
+    profile = ExecutionProfile(
+        load_balancing_policy=TokenAwarePolicy(child),
+        request_timeout=settings.request_timeout_seconds,
+    )
+    return Cluster(
+        contact_points=list(settings.hosts),
+        port=settings.port,
+        auth_provider=auth,
+        execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+        protocol_version=ProtocolVersion.V4,
+        connect_timeout=settings.connect_timeout_seconds,
+        control_connection_timeout=settings.connect_timeout_seconds,
+        # The catalog is read by queries of our own; the driver's copy would cost a scan per DDL.
+        schema_metadata_enabled=False,
+        token_metadata_enabled=True,
+    )
+
+
+async def _pages(future: ResponseFuture, cql: str) -> AsyncIterator[list[Any]]:
+    """The pages of a running query, carried over from the driver's thread."""
+    loop = asyncio.get_running_loop()
+    while True:
+        arrived: asyncio.Future[list[Any]] = loop.create_future()
+        future.add_callbacks(
+            lambda rows, to=arrived: loop.call_soon_threadsafe(_resolve, to, rows, None),
+            lambda error, to=arrived: loop.call_soon_threadsafe(_resolve, to, None, error),
+        )
+        try:
+            yield await arrived
+        except (DriverException, NoHostAvailable) as error:
+            raise failure(error, f"running {cql}") from error
+        if not future.has_more_pages:
+            return
+        future.clear_callbacks()
+        future.start_fetching_next_page()
+
+
+def _resolve(
+    arrived: "asyncio.Future[list[Any]]", rows: list[Any] | None, error: Exception | None
+) -> None:
+    if arrived.done():  # the reader was cancelled
+        return
+    if error is not None:
+        arrived.set_exception(error)
+    else:
+        arrived.set_result(rows or [])
+
+
+def failure(error: Exception, doing: str) -> CdcdError:
+    """What a driver's exception means; `doing` is what was tried, in the words of a sentence."""
+    causes = list(error.errors.values()) if isinstance(error, NoHostAvailable) else [error]
+    if any(isinstance(c, AuthenticationFailed) for c in causes):
+        return ConfigurationError(
+            "ScyllaDB: the user or password is wrong", "see username and password in [scylla]"
+        )
+    if isinstance(error, Unauthorized):
+        return ConfigurationError(f"ScyllaDB: {doing}: {error}", "grant the user SELECT")
+    if isinstance(error, InvalidRequest | SyntaxException):
+        return StatementRefused(f"ScyllaDB: {doing}: {error}")
+    if isinstance(error, OperationTimedOut | RequestExecutionException):
+        return Transient(f"ScyllaDB: {doing}: {type(error).__name__}")
+    first = str(causes[0]) if causes else str(error)
+    return Transient(f"ScyllaDB: {doing}: {first}", "is it up, and are hosts and port right?")

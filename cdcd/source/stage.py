@@ -1,0 +1,213 @@
+"""The source stage: the logs of all tables, in this worker's lanes, published in order.
+
+What comes in: an assignment of lanes with their saved positions. What goes out: batches of changes
+with the positions behind them, to a publisher that commits both together. The stage knows neither
+Kafka nor PostgreSQL; whoever assigns lanes and publishes is given to it.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from cdcd.config.settings import SourceSettings
+from cdcd.model.change import Batch
+from cdcd.model.errors import TableStopped, Transient
+from cdcd.model.position import Generation, Position
+from cdcd.ops.board import Board
+from cdcd.ops.logs import get_logger
+from cdcd.ops.status import StageState, TableState
+from cdcd.source.catalog import Catalog, SourceTable, find, read_schema
+from cdcd.source.follower import STAGE, Follower, Surroundings
+from cdcd.source.generations import Generations
+from cdcd.source.log_reader import LaneSet
+from cdcd.source.progress import Start
+from cdcd.source.session import Session
+
+log = get_logger(stage=STAGE)
+
+# Batches that wait for the publisher; with windows of `window_rows` they bound the memory.
+BATCHES_WAITING_MAX = 4
+# Changes past which a transaction takes no further batch: it must end well before its timeout.
+TRANSACTION_CHANGES = 10_000
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """The lanes that a worker owns now, and the positions that were saved for them.
+
+    `positions` are by table's full name, then by lane.
+    """
+
+    epoch: int
+    lanes: LaneSet
+    positions: Mapping[str, Mapping[int, Position]]
+
+
+class LanesLost(Exception):  # noqa: N818  not an error: lanes move when workers come and go
+    """The assignment is no longer this worker's; what is in flight must be dropped."""
+
+
+class Lanes(Protocol):
+    """Who assigns lanes and publishes what was read in them."""
+
+    async def assigned(self) -> Assignment:
+        """Wait for the assignment that is in force, with its positions restored."""
+
+    async def lost(self, assignment: Assignment) -> None:
+        """Wait until the assignment is no longer in force."""
+
+    async def publish(self, assignment: Assignment, batches: Sequence[Batch]) -> None:
+        """Commit changes and positions together. Raises LanesLost, Transient or Fatal."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What the stage reads from, and how."""
+
+    session: Session
+    settings: SourceSettings
+    patterns: Sequence[str]
+    start: Start
+    board: Board
+
+
+async def run(source: Source, lanes: Lanes) -> None:
+    """Read and publish until cancelled; start again from the saved positions as lanes move."""
+    source.board.stage(STAGE, StageState.STARTING)
+    while True:
+        assignment = await lanes.assigned()
+        source.board.lanes(len(assignment.lanes.owned))
+        log.info("lanes assigned", lanes=sorted(assignment.lanes.owned))
+        try:
+            await _follow(source, lanes, assignment)
+        except* LanesLost:
+            log.info("lanes lost")
+
+
+async def _follow(source: Source, lanes: Lanes, assignment: Assignment) -> None:
+    """Follow every table in the assigned lanes until they are lost."""
+    batches: asyncio.Queue[Batch] = asyncio.Queue(BATCHES_WAITING_MAX)
+    around = Surroundings(
+        session=source.session,
+        settings=source.settings,
+        in_flight=asyncio.Semaphore(source.settings.reads_in_flight_max),
+        board=source.board,
+        start=source.start,
+        lanes=assignment.lanes,
+        hand_on=batches.put,
+    )
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_publish(lanes, assignment, batches))
+        group.create_task(_watch(lanes, assignment))
+        group.create_task(_follow_catalog(source, assignment, around, group))
+
+
+async def _watch(lanes: Lanes, assignment: Assignment) -> None:
+    await lanes.lost(assignment)
+    raise LanesLost
+
+
+async def _publish(
+    lanes: Lanes, assignment: Assignment, batches: "asyncio.Queue[Batch]"
+) -> None:
+    """Publish what is there in one transaction; what comes meanwhile is the next one."""
+    while True:
+        ready = [await batches.get()]
+        changes = len(ready[0].events)
+        while changes < TRANSACTION_CHANGES and not batches.empty():
+            ready.append(batches.get_nowait())
+            changes += len(ready[-1].events)
+        await lanes.publish(assignment, ready)
+
+
+async def _follow_catalog(
+    source: Source, assignment: Assignment, around: Surroundings, group: asyncio.TaskGroup
+) -> None:
+    """Look up tables and generations every few seconds; each table has a follower."""
+    tables = _Tables(source, assignment, around, group)
+    while True:
+        try:
+            await tables.update(find(await read_schema(source.session), source.patterns))
+            source.board.stage(STAGE, StageState.RUNNING)
+        except Transient as error:
+            source.board.retried(STAGE, str(error))
+        await asyncio.sleep(source.settings.catalog_seconds)
+
+
+class _Tables:
+    """The followers of one assignment, kept in step with the catalog."""
+
+    def __init__(
+        self,
+        source: Source,
+        assignment: Assignment,
+        around: Surroundings,
+        group: asyncio.TaskGroup,
+    ) -> None:
+        self._board = source.board
+        self._assignment = assignment
+        self._around = around
+        self._group = group
+        self._generations = Generations(source.session)
+        self._following: dict[str, tuple[Follower, asyncio.Task[None]]] = {}
+        self._told: set[str] = set()
+
+    async def update(self, catalog: Catalog) -> None:
+        """Begin new tables, tell followers of changed ones, end those that cannot go on."""
+        for name, table in catalog.tables.items():
+            generations = await _generations_of(self._generations, table)
+            if name in self._following:
+                self._following[name][0].update(table, generations)
+            else:
+                self._begin(name, table, generations)
+        for name, wrong in catalog.refused.items():
+            self._end(name, wrong.reason, wrong.hint)
+        for name, why in catalog.passed_over.items():
+            if name in self._following:
+                self._end(name, why.reason, why.hint)
+            elif name not in self._told:
+                log.info("table passed over", table=name, reason=why.reason)
+                self._told.add(name)
+        for name in self._following.keys() - catalog.tables.keys() - self._told:
+            self._end(name, "was dropped", "its target stays as it is")
+
+    def _begin(self, name: str, table: SourceTable, generations: tuple[Generation, ...]) -> None:
+        saved = self._assignment.positions.get(name, {})
+        follower = Follower(table, generations, saved, self._around)
+        self._board.table(name, TableState.RUNNING)
+        task = self._group.create_task(_guarded(follower, name, self._board))
+        self._following[name] = (follower, task)
+
+    def _end(self, name: str, reason: str, hint: str) -> None:
+        if name in self._told:
+            return
+        self._told.add(name)
+        if name in self._following:
+            self._following[name][1].cancel()
+        _stop(self._board, TableStopped(name, reason, hint))
+
+
+async def _generations_of(generations: Generations, table: SourceTable) -> tuple[Generation, ...]:
+    found = (
+        await generations.of_table(table.spec.keyspace, table.spec.name)
+        if table.tablets
+        else await generations.of_vnodes()
+    )
+    if not found:
+        raise Transient(f"ScyllaDB: there is no stream generation for {table.spec.full_name} yet")
+    return found
+
+
+async def _guarded(follower: Follower, name: str, board: Board) -> None:
+    """Run a follower; a table that cannot go on stops alone."""
+    try:
+        await follower.run()
+    except TableStopped as stopped:
+        _stop(board, stopped)
+
+
+def _stop(board: Board, stopped: TableStopped) -> None:
+    state = TableState.NEEDS_SNAPSHOT if stopped.needs_snapshot else TableState.STOPPED
+    board.table(stopped.table, state, str(stopped))
+    log.error("table stopped", table=stopped.table, reason=stopped.message, hint=stopped.hint)

@@ -1,0 +1,166 @@
+"""Topics: their names, their making, their ends. cdcd makes its topics itself."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from confluent_kafka import (
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+
+from cdcd.config.settings import KafkaSettings
+from cdcd.model.errors import ConfigurationError
+from cdcd.model.table import TableSpec
+from cdcd.transport.kafka import client_properties, failure
+
+_INTERNAL = "cdcd"
+
+
+def change_topic(pipeline: str, table: TableSpec) -> str:
+    """The topic of a table's changes."""
+    return f"{pipeline}.{table.full_name}"
+
+
+def lanes_topic(pipeline: str) -> str:
+    """The topic of the pipeline's lanes."""
+    return f"{pipeline}.{_INTERNAL}.lanes"
+
+
+def table_of_topic(pipeline: str, topic: str) -> str | None:
+    """The full name of the table whose changes a topic holds; None for other topics."""
+    prefix = f"{pipeline}."
+    if not topic.startswith(prefix):
+        return None
+    name = topic[len(prefix) :]
+    keyspace, dot, table = name.partition(".")
+    return name if dot and table and "." not in table and keyspace != _INTERNAL else None
+
+
+class Topics:
+    """The brokers' catalog of topics. Every call raises Transient or ConfigurationError."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._admin = AdminClient(client_properties(settings, "admin"))
+        self._timeout_seconds = settings.request_timeout_seconds
+
+    async def ping(self) -> int:
+        """Ask for the brokers; gives how many there are."""
+        metadata = await self._metadata("reaching the brokers")
+        return len(metadata.brokers)
+
+    async def partitions(self) -> Mapping[str, int]:
+        """Number of partitions by topic."""
+        metadata = await self._metadata("listing topics")
+        return {
+            name: len(topic.partitions)
+            for name, topic in metadata.topics.items()
+            if topic.error is None
+        }
+
+    async def make_change_topic(self, name: str) -> int:
+        """Make a table's topic if it is not there; gives its number of partitions."""
+        settings = self._settings
+        config = {
+            "cleanup.policy": "delete",
+            "retention.ms": str(settings.topic_retention_hours * 3_600_000),
+            "min.insync.replicas": str(settings.topic_min_insync_replicas),
+        }
+        return await self._make(name, settings.topic_partitions, config)
+
+    async def make_lanes_topic(self, name: str, lanes: int) -> None:
+        """Make the lanes topic if it is not there.
+
+        Raises ConfigurationError when it is there with another number of lanes: a row's lane would
+        change, and its changes could pass its refreshes.
+        """
+        config = {
+            "cleanup.policy": "compact",
+            "min.insync.replicas": str(self._settings.topic_min_insync_replicas),
+            # Small segments, cleaned soon: a worker that takes a lane over reads its whole log.
+            "segment.bytes": str(1024 * 1024),
+            "min.cleanable.dirty.ratio": "0.1",
+        }
+        found = await self._make(name, lanes, config)
+        if found != lanes:
+            raise ConfigurationError(
+                f"the pipeline has {found} lanes, and the settings say {lanes}",
+                "the number is fixed when a pipeline is made: set `lanes` back, or use another name",
+            )
+
+    async def _make(self, name: str, partitions: int, config: dict[str, str]) -> int:
+        known = (await self.partitions()).get(name)
+        if known is not None:
+            return known
+        topic = NewTopic(
+            name,
+            num_partitions=partitions,
+            replication_factor=self._settings.topic_replication_factor,
+            config=config,
+        )
+        future = self._admin.create_topics([topic])[name]
+        try:
+            await asyncio.to_thread(future.result, self._timeout_seconds)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise failure(error, f"making topic {name}") from error
+        return (await self.partitions()).get(name, partitions)
+
+    async def topic_ids(self, names: Iterable[str]) -> Mapping[str, str]:
+        """The id of each topic; a topic that was deleted and made again has another one."""
+        wanted = list(names)
+        futures = self._admin.describe_topics(TopicCollection(wanted))
+        found = {}
+        for name, future in futures.items():
+            try:
+                description = await asyncio.to_thread(future.result, self._timeout_seconds)
+            except KafkaException as error:
+                raise failure(error, f"describing topic {name}") from error
+            found[name] = str(description.topic_id)
+        return found
+
+    async def ends(
+        self, partitions: Iterable[tuple[str, int]], *, committed: bool = False
+    ) -> Mapping[tuple[str, int], int]:
+        """The offset behind the last record: of all records, or of the committed ones only."""
+        level = (
+            IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
+        )
+        return await self._offsets(partitions, OffsetSpec.latest(), level)
+
+    async def starts(
+        self, partitions: Iterable[tuple[str, int]]
+    ) -> Mapping[tuple[str, int], int]:
+        """The offset of the oldest record that is retained."""
+        return await self._offsets(
+            partitions, OffsetSpec.earliest(), IsolationLevel.READ_UNCOMMITTED
+        )
+
+    async def _offsets(
+        self, partitions: Iterable[tuple[str, int]], spec: OffsetSpec, level: IsolationLevel
+    ) -> Mapping[tuple[str, int], int]:
+        wanted = {TopicPartition(topic, partition): spec for topic, partition in partitions}
+        if not wanted:
+            return {}
+        futures = self._admin.list_offsets(
+            wanted, isolation_level=level, request_timeout=self._timeout_seconds
+        )
+        found = {}
+        for partition, future in futures.items():
+            try:
+                result = await asyncio.to_thread(future.result, self._timeout_seconds)
+            except KafkaException as error:
+                raise failure(error, f"asking for offsets of {partition.topic}") from error
+            found[partition.topic, partition.partition] = result.offset
+        return found
+
+    async def _metadata(self, doing: str) -> Any:
+        try:
+            return await asyncio.to_thread(self._admin.list_topics, timeout=self._timeout_seconds)
+        except KafkaException as error:
+            raise failure(error, doing) from error
