@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help up down
+.PHONY: help up down check lint format test unit
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,3 +24,22 @@ up: $(VENV)/.made ## Start the local stack: Kafka, registry, PostgreSQL, ScyllaD
 
 down: ## Stop the local stack and remove its data
 	@$(PYTHON) deploy/local/stack.py down
+
+check: lint unit ## Format, lint, types, layers and the unit tests
+
+lint: $(VENV)/.made
+	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.made ## Let ruff format and mend what it can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+unit: $(VENV)/.made ## The unit tests; they need no service
+	@$(BIN)/pytest -q tests/unit
+
+test: $(VENV)/.made ## All tests, with the local stack started for them, and coverage
+	@rm -f .coverage .coverage.*
+	@$(BIN)/pytest --cov --cov-report=term

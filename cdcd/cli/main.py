@@ -45,7 +45,7 @@ class CourageGroup(click.Group):
 @click.version_option(__version__, message="cdcd %(version)s")
 @click.pass_obj
 def cli(invocation: Invocation, file: Path | None, verbose: bool) -> None:
-    """Streams ScyllaDB's change log through Kafka into PostgreSQL, exactly once.
+    r"""Streams ScyllaDB's change log through Kafka into PostgreSQL, exactly once.
 
     \b
     Settings: flag before environment (CDCD_SCYLLA__PORT) before file.

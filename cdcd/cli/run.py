@@ -41,7 +41,7 @@ STAGES = {
 )
 @click.option("--http-port", type=int, metavar="PORT", help="Port of /readyz; 0 takes a free one.")
 @click.pass_obj
-def run(  # noqa: PLR0913  click passes each option as an argument
+def run(  # noqa: PLR0913, PLR0917  click passes each option as an argument
     invocation: Invocation,
     patterns: tuple[str, ...],
     name: str | None,

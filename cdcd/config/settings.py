@@ -212,8 +212,8 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  settings have no .env file
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  nor a secrets folder
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flags before environment before file."""
         toml_file = init_settings.init_kwargs.pop("_file", None)  # type: ignore[attr-defined]

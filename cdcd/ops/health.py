@@ -19,7 +19,7 @@ Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 log = get_logger()
 
-# What Prometheus' text format is served as (prometheus_client.CONTENT_TYPE_LATEST, without charset).
+# What Prometheus' text format is served as.
 _EXPOSITION = "text/plain; version=0.0.4"
 
 

@@ -1,0 +1,42 @@
+"""What holds for every test: its folder is its marker, and no failure hides in the event loop."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parent
+MARKERS = {"unit", "contract", "integration", "scenario"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test by the folder that it is in."""
+    for item in items:
+        folder = item.path.relative_to(FOLDER).parts[0]
+        if folder in MARKERS:
+            item.add_marker(folder)
+
+
+class _LoopFailures(logging.Handler):
+    """Keeps what asyncio logs as errors: exceptions of callbacks and of tasks nobody awaited."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.seen: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.seen.append(record.getMessage())
+
+
+@pytest.fixture(autouse=True)
+def no_unhandled_loop_exception() -> Iterator[None]:
+    """Fail the test that left an exception to the event loop."""
+    failures = _LoopFailures()
+    logger = logging.getLogger("asyncio")
+    logger.addHandler(failures)
+    try:
+        yield
+    finally:
+        logger.removeHandler(failures)
+    assert not failures.seen, failures.seen
