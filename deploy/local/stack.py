@@ -46,7 +46,7 @@ def main() -> int:
                 return 0 if commands.status(folder) else 1
             case verb:
                 getattr(commands, verb)(folder, args.service)
-    except StackError as e:
+    except (StackError, OSError) as e:
         print(f"stack: {e}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

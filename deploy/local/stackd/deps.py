@@ -36,6 +36,7 @@ def made(name: str, sources: Iterable[Path], build: Callable[[Path], None], what
             return folder
         print(f"    {what}", flush=True)
         part = Path(tempfile.mkdtemp(prefix=f".making-{name}-", dir=DEPS))
+        part.chmod(0o755)  # PostgreSQL's programs are for another user too
         try:
             build(part)
             (part / ".stamp").write_text(stamp)

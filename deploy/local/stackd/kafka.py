@@ -14,7 +14,8 @@ _LOGGING = deps.HERE / "kafka" / "log4j2.xml"
 _HEAP_MEGABYTES = 512
 
 # The short timeouts are for tests of crashes: a client that asks for less than the default must
-# not be refused, and a dead producer's transaction must not be waited for long.
+# not be refused, a dead producer's transaction must not be waited for long, and a broker that was
+# killed must not wait for its own former session (9 s) when it comes back.
 _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -24,6 +25,8 @@ advertised.listeners=PLAINTEXT://127.0.0.1:{broker}
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs={logs}
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
 auto.create.topics.enable=false
 num.partitions=4
 num.network.threads=2

@@ -12,6 +12,7 @@ import pwd
 import re
 import shutil
 import signal
+import subprocess
 import tarfile
 import tempfile
 import zipfile
@@ -82,7 +83,7 @@ def _downloaded() -> Path:
                 tar.extractall(into, filter="tar")
         jar.unlink()
 
-    return deps.made("postgres", [Path(__file__)], build, f"downloading PostgreSQL {_VERSION} (25 MB)")
+    return deps.made("postgres", [Path(__file__)], build, f"downloading PostgreSQL {_VERSION} (15 MB)")
 
 
 # ---- start -------------------------------------------------------------------------------------
@@ -99,6 +100,7 @@ def _start(state: State, _archive: Archive | None) -> procs.Proc:
     if not (data / "ready").exists():
         shutil.rmtree(data, ignore_errors=True)
         _initialise(state, programs, data, owner)
+    _remove_stale_pid_file(data)
     return procs.start(
         [str(programs / "postgres"), "-D", str(data)], state.log("postgres"), owner=owner, cwd=home
     )
@@ -118,6 +120,13 @@ def _owner() -> procs.Owner | None:
         "PostgreSQL does not run as root, and there is no user "
         f"{' or '.join(_USERS_FOR_ROOT)} to run it as"
     )
+
+
+def _remove_stale_pid_file(data: Path) -> None:
+    """After a kill: PostgreSQL takes a zombie for a running server and would not start."""
+    pid_file = data / "postmaster.pid"
+    if pid_file.exists() and procs.is_zombie(int(pid_file.read_text().split()[0])):
+        pid_file.unlink()
 
 
 def _make_home(state: State, owner: procs.Owner | None) -> Path:
@@ -142,6 +151,7 @@ def _reachable_programs(home: Path, owner: procs.Owner | None) -> Path:
         part = home / "programs.part"
         shutil.rmtree(part, ignore_errors=True)
         shutil.copytree(programs.parent, part, symlinks=True)
+        part.chmod(0o755)
         part.rename(copied)
         return copied / "bin"
     return programs
@@ -168,10 +178,7 @@ def _initialise(state: State, programs: Path, data: Path, owner: procs.Owner | N
     (data / "ready").touch()
 
 
-def _must(done: object) -> None:
-    import subprocess
-
-    assert isinstance(done, subprocess.CompletedProcess)
+def _must(done: subprocess.CompletedProcess[str]) -> None:
     if done.returncode != 0:
         raise StackError(f"PostgreSQL could not be set up:\n{done.stdout}")
 

@@ -101,6 +101,12 @@ def kill(proc: Proc | None) -> None:
         _wait_gone(p, 10)
 
 
+def is_zombie(pid: int) -> bool:
+    """Dead, but not yet collected by its parent; in a container that may never happen."""
+    fields = _stat(pid)
+    return fields is not None and fields[0] == "Z"
+
+
 def _identity(owner: Owner | None) -> dict[str, object]:
     if owner is None:
         return {}
