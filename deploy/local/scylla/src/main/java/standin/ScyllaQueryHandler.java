@@ -25,6 +25,8 @@ public final class ScyllaQueryHandler implements QueryHandler
     private static final QueryProcessor cassandra = QueryProcessor.instance;
     /** The statement just parsed on this thread that is to be logged as an expiry. */
     private static final ThreadLocal<CQLStatement> expiry = new ThreadLocal<>();
+    /** For the size limit of the cache of prepared statements; nobody prepares many of these. */
+    private static final int PREPARED_DDL_BYTES = 4096;
 
     @Override
     public CQLStatement parse(String cql, QueryState state, QueryOptions options)
@@ -58,7 +60,9 @@ public final class ScyllaQueryHandler implements QueryHandler
         // Under its own text: two statements that differ in their cdc option only are not the same.
         QueryState state = new QueryState(client);
         CQLStatement statement = parse(rewritten, cql, state, QueryOptions.DEFAULT);
-        return QueryProcessor.storePreparedStatement(cql, client.getRawKeyspace(), new Prepared(statement, cql, true, client.getRawKeyspace()));
+        Prepared prepared = new Prepared(statement, cql, true, client.getRawKeyspace());
+        prepared.pstmntSize = PREPARED_DDL_BYTES;
+        return QueryProcessor.storePreparedStatement(cql, client.getRawKeyspace(), prepared);
     }
 
     @Override
