@@ -84,8 +84,12 @@ TABLES = {
         " PRIMARY KEY (pk, ck)"
     ),
     "udts": Table("pk int, ck int, v int, u $ks.abc, f frozen<$ks.abc>, PRIMARY KEY (pk, ck)"),
-    "sticky": Table("pk int, ck int, m map<int, text> static, u $ks.abc static, PRIMARY KEY (pk, ck)"),
-    "odd names": Table('pk int, ck int, "Mixed Case" int, "deleted_v" int, v int, PRIMARY KEY (pk, ck)'),
+    "sticky": Table(
+        "pk int, ck int, m map<int, text> static, u $ks.abc static, PRIMARY KEY (pk, ck)"
+    ),
+    "odd names": Table(
+        'pk int, ck int, "Mixed Case" int, "deleted_v" int, v int, PRIMARY KEY (pk, ck)'
+    ),
     "preimage": Table(STATIC, cdc="'enabled': true, 'preimage': true"),
     "full preimage": Table(BROAD, cdc="'enabled': true, 'preimage': 'full'"),
     "postimage": Table(BROAD, cdc="'enabled': true, 'postimage': true"),

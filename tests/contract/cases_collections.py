@@ -9,7 +9,9 @@ NONE = {"a": None, "b": None, "c": None}
 def update(name: str, change: str, expected: dict[str, object], *before: str) -> Case:
     """A case of one UPDATE … SET of the table of collections."""
     earlier = tuple(f"UPDATE $t SET {b} WHERE {KEY}" for b in before)
-    return Case(name, "collections", (f"UPDATE $t SET {change} WHERE {KEY}",), [[expected]], earlier)
+    return Case(
+        name, "collections", (f"UPDATE $t SET {change} WHERE {KEY}",), [[expected]], earlier
+    )
 
 
 MAPS_AND_SETS = (
@@ -137,7 +139,9 @@ FROZEN = (
         "fm = {1: 'a'}, fs = {1, 2}, fl = [2, 1]",
         row(UPDATE, ck=1, fm={1: "a"}, fs={1, 2}, fl=[2, 1]),
     ),
-    update("empty frozen collection is not null", "fm = {}, fl = []", row(UPDATE, ck=1, fm={}, fl=[])),
+    update(
+        "empty frozen collection is not null", "fm = {}, fl = []", row(UPDATE, ck=1, fm={}, fl=[])
+    ),
     update("frozen collection set to null", "fm = null", row(UPDATE, ck=1, deleted=("fm",))),
 )
 

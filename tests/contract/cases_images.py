@@ -215,7 +215,10 @@ KEYS_ONLY = (
     Case(
         "delta keys: updates and inserts carry keys and TTL",
         "keys",
-        ("INSERT INTO $t (pk, ck, v) VALUES ($pk, 1, 1) USING TTL 50", f"DELETE v FROM $t WHERE {KEY}"),
+        (
+            "INSERT INTO $t (pk, ck, v) VALUES ($pk, 1, 1) USING TTL 50",
+            f"DELETE v FROM $t WHERE {KEY}",
+        ),
         [[row(INSERT, ck=1, ttl=50)], [row(UPDATE, ck=1)]],
     ),
     Case(

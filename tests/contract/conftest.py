@@ -3,6 +3,7 @@
 import itertools
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from string import Template
 
@@ -63,6 +64,24 @@ class Keyspace:
         return found[len(case.before) :]
 
 
+@contextmanager
+def new_keyspace(session: Session, kind: str) -> Iterator[Keyspace]:
+    """A keyspace with the types of TYPES, dropped at the end."""
+    name = f"contract_{kind}_{next(_number)}"
+    tablets = str(kind == "tablets").lower()
+    session.execute(
+        f"CREATE KEYSPACE {name} WITH replication = {REPLICATION}"
+        f" AND tablets = {{'enabled': {tablets}}}"
+    )
+    try:
+        keyspace = Keyspace(session, kind, name)
+        for statement in TYPES:
+            keyspace.execute(statement)
+        yield keyspace
+    finally:
+        session.execute(f"DROP KEYSPACE {name}")
+
+
 @pytest.fixture(scope="session")
 def services() -> stack.Stack:
     return stack.load()
@@ -82,26 +101,33 @@ def session(services: stack.Stack) -> Iterator[Session]:
         cluster.shutdown()
 
 
-def _keyspace(session: Session, kind: str) -> Iterator[Keyspace]:
-    name = f"contract_{kind}_{next(_number)}"
-    tablets = str(kind == "tablets").lower()
-    session.execute(
-        f"CREATE KEYSPACE {name} WITH replication = {REPLICATION}"
-        f" AND tablets = {{'enabled': {tablets}}}"
-    )
-    try:
-        keyspace = Keyspace(session, kind, name)
-        for statement in TYPES:
-            keyspace.execute(statement)
+@pytest.fixture
+def standin(session: Session) -> None:
+    """For tests that give the stand-in an order, in a comment that a real server would ignore."""
+    (version,) = (r.version for r in session.execute("SELECT version FROM system.versions"))
+    if "stand-in" not in version:
+        pytest.skip(f"ScyllaDB {version} takes no orders from tests")
+
+
+@pytest.fixture(scope="session")
+def tablets_keyspace(session: Session) -> Iterator[Keyspace]:
+    """For what is said of tablets only."""
+    with new_keyspace(session, "tablets") as keyspace:
         yield keyspace
-    finally:
-        session.execute(f"DROP KEYSPACE {name}")
+
+
+@pytest.fixture(scope="session")
+def vnodes_keyspace(session: Session) -> Iterator[Keyspace]:
+    """For what is said of vnodes only."""
+    with new_keyspace(session, "vnodes") as keyspace:
+        yield keyspace
 
 
 @pytest.fixture(scope="session", params=KINDS)
 def shared(session: Session, request: pytest.FixtureRequest) -> Iterator[Keyspace]:
     """The keyspace for tests that ask only for rows of partitions or tables of their own."""
-    yield from _keyspace(session, request.param)
+    with new_keyspace(session, request.param) as keyspace:
+        yield keyspace
 
 
 @pytest.fixture
@@ -113,4 +139,5 @@ def new_key() -> int:
 @pytest.fixture(params=KINDS)
 def keyspace(session: Session, request: pytest.FixtureRequest) -> Iterator[Keyspace]:
     """A keyspace that one test has for itself."""
-    yield from _keyspace(session, request.param)
+    with new_keyspace(session, request.param) as keyspace:
+        yield keyspace

@@ -28,7 +28,7 @@ TRAPS = {
         "SELECT v FROM {t} WHERE v = 5 ALLOW FILTERING\nBYPASS\n CACHE",
         "SELECT v FROM {t} LIMIT 1 BYPASS CACHE",
         "SELECT v FROM {t} WHERE pk = 1 ORDER BY ck DESC LIMIT 1 BYPASS CACHE ;",
-        "/* any */ SELECT v FROM {t} BYPASS CACHE -- any",
+        "/* any */ SELECT v FROM {t} BYPASS CACHE -- any\n",
     ],
 )
 @pytest.mark.parametrize("prepared", [False, True], ids=["simple", "prepared"])

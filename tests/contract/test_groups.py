@@ -90,7 +90,11 @@ def test_prepended_element_has_an_earlier_key(shared: Keyspace, new_key: int) ->
     for change in ("l = [5]", "l = l + [6]", "l = [4] + l"):
         update = f"UPDATE $t SET {change} WHERE pk = $pk AND ck = 1"
         shared.execute(update, t=table, pk=new_key)
-    cells = {k: v for e in read(shared.session, table, {"pk": new_key}) for k, v in e.columns["l"].items()}
+    cells = {
+        k: v
+        for e in read(shared.session, table, {"pk": new_key})
+        for k, v in e.columns["l"].items()
+    }
     assert [cells[k] for k in sorted(cells, key=time_order)] == [4, 5, 6]
 
 
@@ -162,7 +166,9 @@ def test_log_rows_expire_by_the_ttl_of_the_log(
     table = shared.create(Table(PLAIN, cdc=option).create)
     insert = "INSERT INTO $t (pk, ck, v) VALUES ($pk, 1, 1) USING TTL 50"
     shared.execute(insert, t=table, pk=new_key)
-    query = f'SELECT TTL("cdc$operation"), TTL("cdc$ttl"), TTL(v), TTL(pk) FROM {table}_scylla_cdc_log'
+    query = (
+        f'SELECT TTL("cdc$operation"), TTL("cdc$ttl"), TTL(v), TTL(pk) FROM {table}_scylla_cdc_log'
+    )
     (ttls,) = shared.session.execute(query)
     assert all(expected(ttl) for ttl in ttls), f"TTLs {tuple(ttls)}"
 

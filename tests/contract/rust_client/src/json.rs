@@ -70,8 +70,10 @@ fn value(v: &CqlValue) -> Value {
             json!({ "tuple": fields.iter().map(|f| f.as_ref().map(value)).collect::<Vec<_>>() })
         }
         CqlValue::UserDefinedType { fields, .. } => {
-            let named: Map<String, Value> =
-                fields.iter().map(|(n, f)| (n.clone(), json!(f.as_ref().map(value)))).collect();
+            let named: Map<String, Value> = fields
+                .iter()
+                .map(|(n, f)| (n.clone(), json!(f.as_ref().map(value))))
+                .collect();
             json!({ "udt": named })
         }
         other => panic!("a value of a type this program does not know: {other:?}"),

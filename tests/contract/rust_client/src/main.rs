@@ -1,9 +1,10 @@
 //! Prints what the official client reads from change logs: one JSON object a line and log row.
 //!
-//!     cdc-rows HOST:PORT START_MS KEYSPACE.TABLE...
+//!     cdc-rows HOST:PORT START_MS END_MS KEYSPACE.TABLE...
 //!
-//! A line `MS` on standard input says at which time reading ends; the program leaves when every
-//! table has been read up to there. The last such line counts. End of input changes nothing.
+//! It reads up to END_MS, or with `-` for it until told: a line `MS` on standard input says at which
+//! time reading ends. The program leaves when every table has been read up to there. The last such
+//! line counts. End of input changes nothing.
 
 mod json;
 
@@ -22,7 +23,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 
 const WINDOW: Duration = Duration::from_secs(10);
 const SAFETY: Duration = Duration::from_millis(300);
-const SLEEP: Duration = Duration::from_millis(100);
+const SLEEP: Duration = Duration::from_millis(400);
 
 struct Printer {
     table: Arc<str>,
@@ -42,36 +43,46 @@ impl Consumer for Printer {
 #[async_trait]
 impl ConsumerFactory for Printer {
     async fn new_consumer(&self) -> Box<dyn Consumer> {
-        Box::new(Printer { table: self.table.clone() })
+        Box::new(Printer {
+            table: self.table.clone(),
+        })
     }
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let args: Vec<String> = env::args().skip(1).collect();
-    let [node, start, tables @ ..] = args.as_slice() else {
-        bail!("usage: cdc-rows HOST:PORT START_MS KEYSPACE.TABLE...");
+    let [node, start, end, tables @ ..] = args.as_slice() else {
+        bail!("usage: cdc-rows HOST:PORT START_MS END_MS KEYSPACE.TABLE...");
     };
-    let start = Duration::from_millis(start.parse().context("START_MS")?);
+    let start = millis(start)?;
+    let end = if end == "-" {
+        Duration::MAX
+    } else {
+        millis(end)?
+    };
     let session = Arc::new(SessionBuilder::new().known_node(node).build().await?);
 
     let (mut readers, mut ends) = (Vec::new(), Vec::new());
     for table in tables {
         let (keyspace, name) = table.split_once('.').context("KEYSPACE.TABLE")?;
-        let (reader, end) = CDCLogReaderBuilder::new()
+        let (reader, done) = CDCLogReaderBuilder::new()
             .session(session.clone())
             .keyspace(keyspace)
             .table_name(name)
             .start_timestamp(start)
+            .end_timestamp(end)
             .window_size(WINDOW)
             .safety_interval(SAFETY)
             .sleep_interval(SLEEP)
-            .consumer_factory(Arc::new(Printer { table: table.as_str().into() }))
+            .consumer_factory(Arc::new(Printer {
+                table: table.as_str().into(),
+            }))
             .build()
             .await
             .with_context(|| format!("reader of {table}"))?;
         readers.push(reader);
-        ends.push(end);
+        ends.push(done);
     }
     eprintln!("reading");
 
@@ -79,7 +90,7 @@ async fn main() -> anyhow::Result<()> {
     let orders = async {
         let mut lines = BufReader::new(tokio::io::stdin()).lines();
         while let Some(line) = lines.next_line().await? {
-            let end = Duration::from_millis(line.trim().parse().context("end time")?);
+            let end = millis(&line)?;
             readers.iter_mut().for_each(|reader| reader.stop_at(end));
         }
         futures::future::pending::<anyhow::Result<()>>().await
@@ -90,4 +101,12 @@ async fn main() -> anyhow::Result<()> {
     }
     // A thread still waits on standard input and would hold up an orderly return.
     std::process::exit(0)
+}
+
+fn millis(text: &str) -> anyhow::Result<Duration> {
+    let count = text
+        .trim()
+        .parse()
+        .with_context(|| format!("{text:?} is no time in ms"))?;
+    Ok(Duration::from_millis(count))
 }
