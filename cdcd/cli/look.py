@@ -1,24 +1,62 @@
 """Look: commands that change nothing."""
 
+import asyncio
 import json
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from cdcd.cli.invocation import Invocation
+from cdcd.cli.show import console, show_report
 from cdcd.config.origin import Shown, origins
 from cdcd.ops.logs import redact_text, redacted
+
+SERVICES = ("scylla", "kafka", "registry", "postgres")
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.command(short_help="Test connections, rights, CDC options and clocks.")
+@click.option(
+    "--service",
+    "services",
+    type=click.Choice(SERVICES),
+    multiple=True,
+    help="Check this one only; repeatable.",
+)
+@click.option(
+    "--table",
+    "patterns",
+    multiple=True,
+    metavar="KS.TABLE",
+    help="Table that will be replicated; repeatable, also 'ks.*'. All when left out.",
+)
+@click.option("--verbose", is_flag=True, help="Show every check and every note.")
 @json_option
 @click.pass_obj
-def check(invocation: Invocation, as_json: bool) -> int:
-    """Test connections, rights, CDC options and clocks."""
-    raise NotImplementedError
+def check(
+    invocation: Invocation,
+    services: tuple[str, ...],
+    patterns: tuple[str, ...],
+    verbose: bool,
+    as_json: bool,
+) -> int:
+    """Test connections, rights, CDC options and clocks.
+
+    \b
+    Exit code 0: all is good. 1: something was found. 2: a setting, password or
+    right is wrong. 3: a check could not finish.
+    """  # noqa: D301  click's mark for text to leave as it is
+    settings = invocation.settings({})
+    # Imported late, so that --help needs no client library.
+    from cdcd.preflight.run import run  # noqa: PLC0415
+
+    report = asyncio.run(run(settings, patterns, services or SERVICES))
+    if as_json:
+        click.echo(json.dumps(report.as_json(), indent=2))
+    else:
+        show_report(console(), report, verbose=verbose)
+    return report.exit_code
 
 
 @click.command(short_help="Show position and lag of each table.")
@@ -42,7 +80,7 @@ def config(invocation: Invocation, as_json: bool) -> None:
     table = Table("setting", "value", "from", box=None, pad_edge=False)
     for each in shown:
         table.add_row(each.name, _text(each), each.origin)
-    Console().print(table)
+    console().print(table)
 
 
 def _as_json(shown: Shown) -> dict[str, object]:

@@ -45,13 +45,13 @@ class CourageGroup(click.Group):
 @click.version_option(__version__, message="cdcd %(version)s")
 @click.pass_obj
 def cli(invocation: Invocation, file: Path | None, verbose: bool) -> None:
-    r"""Streams ScyllaDB's change log through Kafka into PostgreSQL, exactly once.
+    """Streams ScyllaDB's change log through Kafka into PostgreSQL, exactly once.
 
     \b
     Settings: flag before environment (CDCD_SCYLLA__PORT) before file.
     Exit codes: 0 done; 1 done, and something was found; 2 usage or settings;
     3 something outside is away, try again; 4 an invariant broke.
-    """
+    """  # noqa: D301  click's mark for text to leave as it is
     invocation.file, invocation.verbose = file, verbose
 
 

@@ -65,3 +65,25 @@ class TableStopped(CdcdError):
         super().__init__(f"{table}: {message}", hint)
         self.table = table
         self.needs_snapshot = needs_snapshot
+
+
+def leading(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one failure that speaks for a group of tasks that ended together.
+
+    What nobody expected comes first, then what is fatal by its exit code, then the rest.
+    """
+    leaves: list[BaseException] = []
+    pending: list[BaseException] = [group]
+    while pending:
+        error = pending.pop(0)
+        if isinstance(error, BaseExceptionGroup):
+            pending += error.exceptions
+        else:
+            leaves.append(error)
+
+    def rank(error: BaseException) -> int:
+        if isinstance(error, Fatal):
+            return -int(error.exit_code)
+        return 0 if isinstance(error, CdcdError) else -len(ExitCode)
+
+    return min(leaves, key=rank)

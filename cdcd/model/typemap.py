@@ -216,9 +216,7 @@ def to_json(cql: CqlType) -> Converter:
         names = field_names(cql)
         if cql.name == "tuple":
             return lambda value: [p(value[n]) for n, p in zip(names, parts, strict=True)]
-        return lambda value: {
-            _pg_text(n): p(value[n]) for n, p in zip(names, parts, strict=True)
-        }
+        return lambda value: {_pg_text(n): p(value[n]) for n, p in zip(names, parts, strict=True)}
     if has_text_keys(cql):
         return lambda value: {_pg_text(k): parts[1](v) for k, v in value.items()}
     return lambda value: [[parts[0](e["key"]), parts[1](e["value"])] for e in value]

@@ -149,9 +149,7 @@ class LogDecoder:
             return Operation.CREATE if insert else Operation.UPDATE
         raise self._unreadable(f"its log has a {operation.name.lower()}, which is not supported")
 
-    def _read_columns(
-        self, row: RawRow, values: dict[str, AvroValue], nulls: list[str]
-    ) -> None:
+    def _read_columns(self, row: RawRow, values: dict[str, AvroValue], nulls: list[str]) -> None:
         for at, name, decode in self._others:
             raw = row[at]
             if raw is None:

@@ -5,20 +5,21 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from cdcd.config.settings import SourceSettings
-from cdcd.model.change import Batch, ChangeEvent
+from cdcd.model.change import Batch
 from cdcd.model.errors import TableStopped, Transient
-from cdcd.model.position import Generation, Position, Window
+from cdcd.model.lane import LaneSet
+from cdcd.model.position import Generation, Position
+from cdcd.model.table import TableSpec
 from cdcd.ops.board import Board, wall_clock_ms
 from cdcd.ops.retry import Backoff
 from cdcd.ops.status import StageState
 from cdcd.source.catalog import SourceTable
-from cdcd.source.log_reader import LaneSet, LogReader, WindowTooWide
+from cdcd.source.log_reader import LogReader, WindowTooWide
 from cdcd.source.progress import Progress, Start, check_saved, first_position, missing
 from cdcd.source.session import Session, StatementRefused
 from cdcd.source.windows import Pace, next_width
 
 STAGE = "source"
-HandOn = Callable[[Batch], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Surroundings:
     board: Board
     start: Start
     lanes: LaneSet
-    hand_on: HandOn
+    prepare: Callable[[TableSpec], Awaitable[None]]
+    hand_on: Callable[[Batch], Awaitable[None]]
 
 
 class Follower:
@@ -48,7 +50,7 @@ class Follower:
         self._saved = saved
         self._table = table
         self._generations = generations
-        self._reader = self._new_reader()
+        self._reader: LogReader | None = None
         settings = around.settings
         self._pace = Pace(
             int(settings.window_seconds_min * 1000),
@@ -58,24 +60,21 @@ class Follower:
         self._idle_ms = int(settings.idle_window_seconds_max * 1000)
         self._width_ms = self._pause_ms = self._pace.min_ms
 
-    def _new_reader(self) -> LogReader:
-        around = self._around
-        return LogReader(around.session, self._table.spec, around.settings, around.in_flight)
-
     def update(self, table: SourceTable, generations: tuple[Generation, ...]) -> None:
         """Take over what the catalog says now; it holds from the next window on."""
-        changed = table.spec != self._table.spec
+        if table.spec != self._table.spec:
+            self._reader = None
         self._table, self._generations = table, generations
-        if changed:
-            self._reader = self._new_reader()
 
     async def run(self) -> None:
         """Read until cancelled. Raises TableStopped where this table cannot go on."""
-        progress = await self._begin()
+        progress: Progress | None = None
         backoff, failed = Backoff(), 0
         while True:
             try:
-                wait_seconds = await self._step(progress)
+                reader = self._reader or await self._prepare()
+                progress = progress or await self._begin()
+                wait_seconds = await self._step(progress, reader)
             except Transient as error:
                 self._around.board.retried(STAGE, str(error))
                 wait_seconds = backoff.pause_seconds(failed)
@@ -85,6 +84,15 @@ class Follower:
                     self._around.board.stage(STAGE, StageState.RUNNING)
                 failed = 0
             await asyncio.sleep(wait_seconds)
+
+    async def _prepare(self) -> LogReader:
+        """A reader for the table as it is now, once its changes can be published."""
+        around, spec = self._around, self._table.spec
+        await around.prepare(spec)
+        reader = LogReader(around.session, spec, around.settings, around.in_flight)
+        if spec == self._table.spec:
+            self._reader = reader
+        return reader
 
     async def _begin(self) -> Progress:
         """The lanes' positions; those that are new are handed on at once, so that they are saved
@@ -100,12 +108,10 @@ class Follower:
             head_ms = now_ms - int(around.settings.confidence_seconds * 1000)
             first = first_position(self._table, self._generations, around.start, head_ms)
             positions |= dict.fromkeys(new, first)
-            await around.hand_on(
-                Batch(self._table.spec, (), dict.fromkeys(new, first), start=True)
-            )
+            await around.hand_on(Batch(self._table.spec, (), dict.fromkeys(new, first), start=True))
         return Progress(positions)
 
-    async def _step(self, progress: Progress) -> float:
+    async def _step(self, progress: Progress, reader: LogReader) -> float:
         """Read the next window, if one is due; gives the seconds to wait before the next step."""
         around, table, generations = self._around, self._table, self._generations
         now_ms = wall_clock_ms()
@@ -119,22 +125,16 @@ class Follower:
         generation, window = due
         lanes = LaneSet(progress.hindmost(), around.lanes.lanes)
         try:
-            events = await self._read(generation, lanes, window)
+            events = await reader.read(generation, lanes, window)
         except WindowTooWide:
             self._width_ms = (window.end_ms - window.start_ms) // 2
             return 0.0
+        except StatementRefused as refused:
+            name = table.spec.full_name
+            raise TableStopped(name, refused.message, "is the table still there?") from refused
         self._width_ms = next_width(self._width_ms, len(events), self._pace)
         self._pause_ms = self._pace.min_ms if events else min(self._pause_ms * 2, self._idle_ms)
         moved = progress.advance(lanes.owned, generation, window)
-        await around.hand_on(Batch(table.spec, events, moved))
+        await around.hand_on(Batch(reader.table, events, moved))
         around.board.frontier(table.spec.full_name, progress.frontier_ms)
         return 0.0
-
-    async def _read(
-        self, generation: Generation, lanes: LaneSet, window: Window
-    ) -> list[ChangeEvent]:
-        try:
-            return await self._reader.read(generation, lanes, window)
-        except StatementRefused as refused:
-            name = self._table.spec.full_name
-            raise TableStopped(name, refused.message, "is the table still there?") from refused

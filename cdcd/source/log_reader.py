@@ -2,28 +2,16 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from uuid import UUID
 
 from cdcd.config.settings import SourceSettings
 from cdcd.model.change import ChangeEvent
+from cdcd.model.lane import LaneSet
 from cdcd.model.position import Generation, Window, min_timeuuid
 from cdcd.model.table import LOG_SUFFIX, TableSpec
 from cdcd.source.decode import LogDecoder, RawRow, groups, log_columns
-from cdcd.source.lanes import lane_of, streams_of
-from cdcd.source.session import PreparedStatement, Session, partition_token
-
-
-@dataclass(frozen=True, slots=True)
-class LaneSet:
-    """Some lanes of a pipeline: the ones to read, of how many there are."""
-
-    owned: frozenset[int]
-    lanes: int
-
-    def holds(self, token: int) -> bool:
-        """Whether a partition's token lies in one of the lanes to read."""
-        return lane_of(token, self.lanes) in self.owned
+from cdcd.source.lanes import streams_of
+from cdcd.source.session import Session, Statement, partition_token
 
 
 class WindowTooWide(Exception):  # noqa: N818  not an error: the window is read in parts
@@ -41,11 +29,11 @@ class LogReader:
         in_flight: asyncio.Semaphore,
     ) -> None:
         self._session = session
-        self._table = table
+        self.table = table
         self._settings = settings
         self._in_flight = in_flight
         self._decoder = LogDecoder(table, partition_token)
-        self._statement: PreparedStatement | None = None
+        self._statement: Statement | None = None
 
     async def read(
         self, generation: Generation, lanes: LaneSet, window: Window
@@ -59,8 +47,8 @@ class LogReader:
         """
         if self._statement is None:
             page_rows = self._settings.page_rows
-            self._statement = await self._session.prepare(_select(self._table), page_rows)
-        streams = streams_of(generation, lanes.owned, lanes.lanes)
+            self._statement = await self._session.prepare(_select(self.table), page_rows)
+        streams = streams_of(generation, lanes)
         step = self._settings.streams_per_read_max
         divisible = window.end_ms - window.start_ms > 1
         bounds = [UUID(bytes=min_timeuuid(ms)) for ms in (window.start_ms, window.end_ms)]
@@ -78,7 +66,7 @@ class LogReader:
 
     async def _read(
         self,
-        statement: PreparedStatement,
+        statement: Statement,
         params: Sequence[object],
         lanes: LaneSet,
         budget: "_Budget",
@@ -96,9 +84,7 @@ class LogReader:
             self._decode(waiting, lanes, events)
         return events
 
-    def _decode(
-        self, rows: Sequence[RawRow], lanes: LaneSet, events: list[ChangeEvent]
-    ) -> None:
+    def _decode(self, rows: Sequence[RawRow], lanes: LaneSet, events: list[ChangeEvent]) -> None:
         decoded = self._decoder.group(rows)
         # Streams on a lane's edge hold changes of the neighbour too, which its owner publishes.
         if decoded and lanes.holds(decoded[0].token):

@@ -39,7 +39,12 @@ from cassandra.query import PreparedStatement, dict_factory, tuple_factory
 from cdcd.config.settings import ScyllaSettings
 from cdcd.model.errors import CdcdError, ConfigurationError, Transient
 
+# Under the name that readers import: the driver ships no types.
+Statement = PreparedStatement
 RawRow = tuple[bytes | None, ...]
+
+# The execution profile of raw reads.
+_RAW = "raw"
 
 
 class StatementRefused(CdcdError):
@@ -55,11 +60,15 @@ def partition_token(serialized_key: bytes) -> int:
 class _RawResult(ProtocolHandler.message_types_by_opcode[8]):  # type: ignore[misc]  # 8: RESULT
     """A result whose columns are all read as blobs."""
 
+    column_metadata: Any
+
     def recv_results_metadata(self, *args: Any) -> None:
         super().recv_results_metadata(*args)
         self.column_metadata = _as_blobs(self.column_metadata)
 
-    def recv_results_rows(self, f: Any, version: Any, udts: Any, metadata: Any, policy: Any) -> None:
+    def recv_results_rows(
+        self, f: Any, version: Any, udts: Any, metadata: Any, policy: Any
+    ) -> None:
         super().recv_results_rows(f, version, udts, _as_blobs(metadata), policy)
 
 
@@ -79,6 +88,7 @@ class Session:
 
     def __init__(self, settings: ScyllaSettings) -> None:
         self._settings = settings
+        self._cluster: Cluster | None = None
         self._rows: DriverSession
         self._raw: DriverSession
 
@@ -87,21 +97,30 @@ class Session:
     async def open(cls, settings: ScyllaSettings) -> AsyncIterator[Self]:
         """Connect, and disconnect at the end. Raises Transient or ConfigurationError."""
         session = cls(settings)
-        cluster = _cluster(settings)
         try:
-            await asyncio.to_thread(session._connect, cluster)
+            await session.connect()
             yield session
         finally:
-            await asyncio.to_thread(cluster.shutdown)
+            await session.close()
 
-    def _connect(self, cluster: Cluster) -> None:
+    async def connect(self) -> None:
+        """Connect; may be called again after it failed."""
+        await self.close()
+        await asyncio.to_thread(self._connect)
+
+    async def close(self) -> None:
+        """Disconnect, if connected."""
+        if self._cluster is not None:
+            await asyncio.to_thread(self._cluster.shutdown)
+            self._cluster = None
+
+    def _connect(self) -> None:
+        self._cluster = _cluster(self._settings)
         try:
-            self._rows = cluster.connect()
-            self._raw = cluster.connect()
+            self._rows = self._cluster.connect()
+            self._raw = self._cluster.connect()
         except (DriverException, NoHostAvailable, OSError) as error:
             raise failure(error, "connecting") from error
-        self._rows.row_factory = dict_factory
-        self._raw.row_factory = tuple_factory
         self._raw.client_protocol_handler = _RawProtocol
 
     async def query(self, cql: str, params: Sequence[object] = ()) -> list[dict[str, Any]]:
@@ -112,7 +131,7 @@ class Session:
             rows += page
         return rows
 
-    async def prepare(self, cql: str, page_rows: int) -> PreparedStatement:
+    async def prepare(self, cql: str, page_rows: int) -> Statement:
         """Prepare a read for `read`."""
         try:
             statement = await asyncio.to_thread(self._raw.prepare, cql)
@@ -124,10 +143,10 @@ class Session:
         return statement
 
     async def read(
-        self, statement: PreparedStatement, params: Mapping[str, object] | Sequence[object]
+        self, statement: Statement, params: Mapping[str, object] | Sequence[object]
     ) -> AsyncIterator[list[RawRow]]:
         """The pages of a prepared read, as raw bytes."""
-        future = self._raw.execute_async(statement, params)
+        future = self._raw.execute_async(statement, params, execution_profile=_RAW)
         async for page in _pages(future, statement.query_string):
             yield page
 
@@ -144,15 +163,22 @@ def _cluster(settings: ScyllaSettings) -> Cluster:
         if settings.local_datacenter
         else RoundRobinPolicy()
     )
-    profile = ExecutionProfile(
-        load_balancing_policy=TokenAwarePolicy(child),
-        request_timeout=settings.request_timeout_seconds,
-    )
+
+    def profile(row_factory: Any) -> ExecutionProfile:
+        return ExecutionProfile(
+            load_balancing_policy=TokenAwarePolicy(child),
+            request_timeout=settings.request_timeout_seconds,
+            row_factory=row_factory,
+        )
+
     return Cluster(
         contact_points=list(settings.hosts),
         port=settings.port,
         auth_provider=auth,
-        execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+        execution_profiles={
+            EXEC_PROFILE_DEFAULT: profile(dict_factory),
+            _RAW: profile(tuple_factory),
+        },
         protocol_version=ProtocolVersion.V4,
         connect_timeout=settings.connect_timeout_seconds,
         control_connection_timeout=settings.connect_timeout_seconds,

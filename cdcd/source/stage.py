@@ -6,21 +6,22 @@ Kafka nor PostgreSQL; whoever assigns lanes and publishes is given to it.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from cdcd.config.settings import SourceSettings
 from cdcd.model.change import Batch
 from cdcd.model.errors import TableStopped, Transient
-from cdcd.model.position import Generation, Position
+from cdcd.model.lane import Assignment, LanesLost
+from cdcd.model.position import Generation
+from cdcd.model.table import TableSpec
 from cdcd.ops.board import Board
 from cdcd.ops.logs import get_logger
 from cdcd.ops.status import StageState, TableState
 from cdcd.source.catalog import Catalog, SourceTable, find, read_schema
 from cdcd.source.follower import STAGE, Follower, Surroundings
 from cdcd.source.generations import Generations
-from cdcd.source.log_reader import LaneSet
 from cdcd.source.progress import Start
 from cdcd.source.session import Session
 
@@ -32,22 +33,6 @@ BATCHES_WAITING_MAX = 4
 TRANSACTION_CHANGES = 10_000
 
 
-@dataclass(frozen=True)
-class Assignment:
-    """The lanes that a worker owns now, and the positions that were saved for them.
-
-    `positions` are by table's full name, then by lane.
-    """
-
-    epoch: int
-    lanes: LaneSet
-    positions: Mapping[str, Mapping[int, Position]]
-
-
-class LanesLost(Exception):  # noqa: N818  not an error: lanes move when workers come and go
-    """The assignment is no longer this worker's; what is in flight must be dropped."""
-
-
 class Lanes(Protocol):
     """Who assigns lanes and publishes what was read in them."""
 
@@ -56,6 +41,9 @@ class Lanes(Protocol):
 
     async def lost(self, assignment: Assignment) -> None:
         """Wait until the assignment is no longer in force."""
+
+    async def prepare(self, table: TableSpec) -> None:
+        """Make ready for the changes of a table as it is now. Raises TableStopped, Transient."""
 
     async def publish(self, assignment: Assignment, batches: Sequence[Batch]) -> None:
         """Commit changes and positions together. Raises LanesLost, Transient or Fatal."""
@@ -79,6 +67,10 @@ async def run(source: Source, lanes: Lanes) -> None:
         assignment = await lanes.assigned()
         source.board.lanes(len(assignment.lanes.owned))
         log.info("lanes assigned", lanes=sorted(assignment.lanes.owned))
+        if not assignment.lanes.owned:  # more workers than lanes: stand by
+            source.board.stage(STAGE, StageState.RUNNING)
+            await lanes.lost(assignment)
+            continue
         try:
             await _follow(source, lanes, assignment)
         except* LanesLost:
@@ -95,6 +87,7 @@ async def _follow(source: Source, lanes: Lanes, assignment: Assignment) -> None:
         board=source.board,
         start=source.start,
         lanes=assignment.lanes,
+        prepare=lanes.prepare,
         hand_on=batches.put,
     )
     async with asyncio.TaskGroup() as group:
@@ -108,9 +101,7 @@ async def _watch(lanes: Lanes, assignment: Assignment) -> None:
     raise LanesLost
 
 
-async def _publish(
-    lanes: Lanes, assignment: Assignment, batches: "asyncio.Queue[Batch]"
-) -> None:
+async def _publish(lanes: Lanes, assignment: Assignment, batches: "asyncio.Queue[Batch]") -> None:
     """Publish what is there in one transaction; what comes meanwhile is the next one."""
     while True:
         ready = [await batches.get()]

@@ -63,8 +63,14 @@ def schema_id_of(framed: bytes | None) -> int:
     return magic_and_id[1]
 
 
-def encode_bare(schema: Schema, datum: object) -> bytes:
-    """Avro binary without a frame."""
-    out = io.BytesIO()
-    fastavro.schemaless_writer(out, fastavro.parse_schema(_plain(schema), named_schemas={}), datum)
-    return out.getvalue()
+class BareCodec:
+    """Encodes records of one schema without a frame."""
+
+    def __init__(self, schema: Schema) -> None:
+        self._parsed = fastavro.parse_schema(_plain(schema), named_schemas={})
+
+    def encode(self, datum: object) -> bytes:
+        """The Avro binary alone."""
+        out = io.BytesIO()
+        fastavro.schemaless_writer(out, self._parsed, datum)
+        return out.getvalue()

@@ -1,0 +1,49 @@
+"""Lanes: slices of the ring of base partition tokens, and who owns which. Pure.
+
+Lane i of n holds the tokens with `floor((token + 2^63) * n / 2^64) == i`. Because n is a power of
+two, lanes begin and end where tablets do.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cdcd.model.position import RING_MIN, Position, TokenRange
+
+
+def lane_of(token: int, lanes: int) -> int:
+    """The lane of a partition's token."""
+    return (token - RING_MIN) * lanes >> 64
+
+
+def lane_range(lane: int, lanes: int) -> TokenRange:
+    """The tokens of a lane."""
+    width = 2**64 // lanes
+    first = RING_MIN + lane * width
+    return TokenRange(first - 1, first + width - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class LaneSet:
+    """Some lanes of a pipeline: the owned ones, of how many there are."""
+
+    owned: frozenset[int]
+    lanes: int
+
+    def holds(self, token: int) -> bool:
+        """Whether a partition's token lies in an owned lane."""
+        return lane_of(token, self.lanes) in self.owned
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """The lanes that a worker owns now, and the positions that were saved for them.
+
+    `positions` are by table's full name, then by lane.
+    """
+
+    lanes: LaneSet
+    positions: Mapping[str, Mapping[int, Position]]
+
+
+class LanesLost(Exception):  # noqa: N818  not an error: lanes move when workers come and go
+    """The assignment is no longer this worker's; what is in flight must be dropped."""

@@ -1,0 +1,142 @@
+"""The one page that wires everything: clients, stages, health, and how it all ends."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from cdcd.config.settings import Settings
+from cdcd.model.errors import ExitCode, Fatal, Transient, leading
+from cdcd.ops import health
+from cdcd.ops.board import Board
+from cdcd.ops.logs import get_logger
+from cdcd.ops.retry import Backoff, retrying
+from cdcd.ops.status import StageState
+from cdcd.source import stage as source_stage
+from cdcd.source.catalog import find, read_schema
+from cdcd.source.progress import Start
+from cdcd.source.session import Session
+from cdcd.transport.lane_state import settle_tables
+from cdcd.transport.lanes import PublishingLanes
+from cdcd.transport.registry import Registry
+from cdcd.transport.topics import Topics
+
+Result = TypeVar("Result")
+
+log = get_logger()
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What to run: table patterns, stages (`source`, `sink`), and where new tables begin."""
+
+    patterns: tuple[str, ...]
+    stages: frozenset[str]
+    start: str = "log"
+
+
+async def run(settings: Settings, request: RunRequest) -> None:
+    """Run the stages until a signal. Raises CdcdError when the process cannot go on."""
+    board = Board(settings.name, settings.instance)
+    async with health.serve(settings.http, board.snapshot, board.exposition):
+        await _until_signal(lambda: _run_stages(settings, request, board))
+
+
+async def _run_stages(settings: Settings, request: RunRequest, board: Board) -> None:
+    async with asyncio.TaskGroup() as group:
+        if "source" in request.stages:
+            group.create_task(_run_source(settings, request, board))
+
+
+async def _run_source(settings: Settings, request: RunRequest, board: Board) -> None:
+    """The source stage; its Kafka clients are made anew after a transient failure."""
+    stage = "source"
+    board.stage(stage, StageState.STARTING)
+    starting = _Starting(settings.start_timeout_seconds)
+    registry = Registry(settings.registry)
+    await starting.reach(registry.ping)
+    await starting.reach(lambda: _settle_tables(settings, request))
+    session = Session(settings.scylla)
+    try:
+        await starting.reach(session.connect)
+        schema = await starting.reach(lambda: read_schema(session))
+        find(schema, request.patterns).require(request.patterns)
+        source = source_stage.Source(
+            session, settings.source, request.patterns, Start(request.start), board
+        )
+
+        async def once() -> None:
+            async with PublishingLanes.open(settings, registry, board) as lanes:
+                await source_stage.run(source, lanes)
+
+        await _supervised(once, stage, board)
+    finally:
+        await session.close()
+
+
+async def _settle_tables(settings: Settings, request: RunRequest) -> None:
+    topics = Topics(settings.kafka)
+    await settle_tables(settings.kafka, topics, settings.name, settings.lanes, request.patterns)
+
+
+class _Starting:
+    """Waits at the start for servers that are away, up to one limit for all of them."""
+
+    def __init__(self, limit_seconds: float) -> None:
+        self._ends = asyncio.get_running_loop().time() + limit_seconds
+
+    async def reach(self, operation: Callable[[], Awaitable[Result]]) -> Result:
+        """The operation's result. Raises Fatal when it is still away at the limit."""
+        left_seconds = self._ends - asyncio.get_running_loop().time()
+        try:
+            return await retrying(operation, Backoff(), limit_seconds=max(left_seconds, 0.0))
+        except Transient as error:
+            raise Fatal(error.message, error.hint or "is it up?") from error
+
+
+async def _supervised(once: Callable[[], Awaitable[None]], stage: str, board: Board) -> None:
+    """Run a stage for ever: after a transient failure it starts again from what is saved."""
+
+    async def unwrapped() -> None:
+        try:
+            await once()
+        except BaseExceptionGroup as group:
+            raise leading(group) from group
+
+    def report(_attempt: int, _pause_seconds: float, error: Transient) -> None:
+        board.retried(stage, str(error))
+        log.warning("stage starts again", stage=stage, reason=str(error))
+
+    await retrying(unwrapped, Backoff(), on_retry=report)
+
+
+async def _until_signal(work: Callable[[], Awaitable[None]]) -> None:
+    """Run the work until it ends or a signal comes. The first signal lets what is in flight end,
+    the second ends the process at once; both are safe, because positions move with their data.
+    """
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+
+    def on_signal() -> None:
+        if stopping.is_set():
+            os._exit(ExitCode.OUTSIDE)
+        log.info("stopping")
+        stopping.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal)
+    try:
+        async with asyncio.TaskGroup() as group:
+            working = group.create_task(_as_coroutine(work))
+            waiting = group.create_task(stopping.wait())
+            await asyncio.wait((working, waiting), return_when=asyncio.FIRST_COMPLETED)
+            working.cancel()
+            waiting.cancel()
+    except BaseExceptionGroup as failed:
+        raise leading(failed) from failed
+
+
+async def _as_coroutine(work: Callable[[], Awaitable[None]]) -> None:
+    await work()

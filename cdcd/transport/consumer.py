@@ -1,0 +1,256 @@
+"""The door for reading change topics: batches of records, in a thread of its own.
+
+Positions are the caller's: the group only says who reads what. After a rebalance nothing is
+fetched until `start` names the offsets. Every call of the client runs in one thread, where
+rebalance callbacks run too, so nothing here needs a lock.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeVar
+
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+
+from cdcd.config.settings import KafkaSettings
+from cdcd.model.errors import ConfigurationError, Transient
+from cdcd.transport.kafka import client_properties, failure
+
+Result = TypeVar("Result")
+
+# What the client keeps fetched ahead; together with the callers' own limits this bounds memory.
+PREFETCH_RECORDS = 20_000
+PREFETCH_KIB_MAX = 32 * 1024
+
+
+class Partition(NamedTuple):
+    """One partition of a topic."""
+
+    topic: str
+    number: int
+
+
+class Record(NamedTuple):
+    """One record as it was read; `timestamp_ms` is when it was produced."""
+
+    partition: Partition
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+
+
+@dataclass(slots=True)
+class Fetched:
+    """What one fetch brought.
+
+    `ends` has partitions whose end was reached, with the offset there. With `assigned` not None
+    the group has decided anew: all that was read before is void, and these are the partitions now.
+    `gone` are partitions whose offset the broker does not have (any more).
+    """
+
+    records: list[Record] = field(default_factory=list)
+    ends: dict[Partition, int] = field(default_factory=dict)
+    gone: set[Partition] = field(default_factory=set)
+    assigned: tuple[Partition, ...] | None = None
+
+
+class ChangeConsumer:
+    """A member of the sinks' consumer group. Use with `async with`; calls raise our failures."""
+
+    def __init__(self, settings: KafkaSettings, name: str, instance: str) -> None:
+        self._timeout_seconds = settings.request_timeout_seconds
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="consumer")
+        self._assigned: tuple[Partition, ...] | None = None
+        self._properties = client_properties(
+            settings,
+            "sink",
+            **{
+                "group.id": group_of(name),
+                "group.instance.id": f"{name}-{instance}",
+                "group.protocol": "classic",
+                # Each table's partitions spread over the workers; a table of one partition does
+                # not always go to the first.
+                "partition.assignment.strategy": "roundrobin",
+                "session.timeout.ms": int(settings.session_timeout_seconds * 1000),
+                "heartbeat.interval.ms": int(settings.session_timeout_seconds * 1000 / 4),
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "auto.offset.reset": "error",
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+                "fetch.wait.max.ms": 100,
+                "fetch.error.backoff.ms": 100,
+                "queued.min.messages": PREFETCH_RECORDS,
+                "queued.max.messages.kbytes": PREFETCH_KIB_MAX,
+            },
+        )
+        self._client: Consumer | None = None
+
+    async def __aenter__(self) -> "ChangeConsumer":
+        self._client = await self._run("opening the consumer", lambda: Consumer(self._properties))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        client = self._opened()
+        try:
+            await self._run("closing the consumer", client.close)
+        finally:
+            self._thread.shutdown(wait=False)
+
+    async def topics(self, prefix: str) -> dict[str, int]:
+        """The topics whose name begins so, with their number of partitions."""
+        client = self._opened()
+        found = await self._run(
+            "listing topics", lambda: client.list_topics(timeout=self._timeout_seconds)
+        )
+        return {
+            name: len(topic.partitions)
+            for name, topic in found.topics.items()
+            if name.startswith(prefix) and topic.error is None
+        }
+
+    async def subscribe(self, topics: Iterable[str]) -> None:
+        """Read these topics from now on, and no others."""
+        client = self._opened()
+        names = sorted(topics)
+        await self._run(
+            "subscribing",
+            lambda: client.subscribe(
+                names, on_assign=self._on_assign, on_revoke=self._on_gone, on_lost=self._on_gone
+            ),
+        )
+
+    async def fetch(self, records_max: int, wait_seconds: float) -> Fetched:
+        """Wait for the first record at most so long, then take with it what is there already."""
+        return await self._run("reading", lambda: self._fetch(records_max, wait_seconds))
+
+    async def bounds(self, partition: Partition) -> tuple[int, int]:
+        """The partition's first offset and the one behind its last."""
+        client, at = self._opened(), TopicPartition(partition.topic, partition.number)
+        return await self._run(
+            f"asking for the bounds of {partition.topic}/{partition.number}",
+            lambda: client.get_watermark_offsets(at, timeout=self._timeout_seconds),
+        )
+
+    async def start(self, positions: Mapping[Partition, int]) -> None:
+        """Fetch these partitions of the assignment from these offsets, and no others.
+
+        When the group has decided anew meanwhile this does nothing: `fetch` tells about it next.
+        """
+        client = self._opened()
+        places = [TopicPartition(p.topic, p.number, offset) for p, offset in positions.items()]
+
+        def assign() -> None:
+            held = set(self._assigned or ())
+            if held.issuperset(positions):
+                client.assign(places)
+                client.resume(places)
+
+        await self._run("starting to read", assign)
+
+    async def pause(self, partitions: Iterable[Partition]) -> None:
+        """Fetch no more of these; others go on."""
+        client = self._opened()
+        await self._run("pausing", lambda: client.pause(self._held(partitions)))
+
+    async def resume(self, partitions: Iterable[Partition]) -> None:
+        """Fetch these again, from behind the last record that was fetched."""
+        client = self._opened()
+        await self._run("resuming", lambda: client.resume(self._held(partitions)))
+
+    async def behind(self, positions: Mapping[Partition, int]) -> dict[Partition, int]:
+        """Records from each position to the end, as far as the client knows the end."""
+        client = self._opened()
+
+        def look() -> dict[Partition, int]:
+            found = {}
+            for place in self._held(positions):
+                _, end = client.get_watermark_offsets(place, cached=True)
+                partition = Partition(place.topic, place.partition)
+                found[partition] = max(end - positions[partition], 0)
+            return found
+
+        return await self._run("looking at the ends", look)
+
+    async def commit(self, positions: Mapping[Partition, int]) -> None:
+        """Tell the group how far it is, for those who watch its lag. Does not wait."""
+        client = self._opened()
+        places = [TopicPartition(p.topic, p.number, offset) for p, offset in positions.items()]
+        await self._run("committing", lambda: client.commit(offsets=places, asynchronous=True))
+
+    def _held(self, partitions: Iterable[Partition]) -> list[TopicPartition]:
+        held = set(self._assigned or ())
+        return [TopicPartition(p.topic, p.number) for p in partitions if p in held]
+
+    def _opened(self) -> Consumer:
+        if self._client is None:
+            raise RuntimeError("the consumer is used outside of its `async with`")
+        return self._client
+
+    async def _run(self, doing: str, call: Callable[[], Result]) -> Result:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+        except KafkaException as error:
+            raise failure(error, doing) from error
+
+    def _fetch(self, records_max: int, wait_seconds: float) -> Fetched:
+        client = self._opened()
+        before = self._assigned
+        messages = client.consume(1, wait_seconds)
+        if messages and records_max > 1:
+            messages += client.consume(records_max - 1, 0)
+        fetched = Fetched()
+        if self._assigned is not before:
+            # Whatever came with it is read again, from the offsets that `start` will name.
+            fetched.assigned = self._assigned
+            return fetched
+        for message in messages:
+            self._sort(message, fetched)
+        return fetched
+
+    def _sort(self, message: Message, fetched: Fetched) -> None:
+        number = message.partition()
+        topic, offset = message.topic(), message.offset()
+        error = message.error()
+        if error is None:
+            if topic is not None and number is not None and offset is not None:
+                _, timestamp_ms = message.timestamp()
+                place = Partition(topic, number)
+                record = Record(place, offset, timestamp_ms, message.key(), message.value())
+                fetched.records.append(record)
+        elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+            if topic is not None and number is not None and offset is not None:
+                fetched.ends[Partition(topic, number)] = offset
+        elif error.code() == KafkaError._FATAL:  # noqa: SLF001
+            # With the classic protocol this is the one way for a consumer to end (librdkafka,
+            # "Fatal consumer errors").
+            raise ConfigurationError(
+                "Kafka: reading: another worker runs under this one's name",
+                "give each worker an `instance` of its own",
+            )
+        elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
+            fetched.gone.add(Partition(topic or "", number or 0))
+        elif not isinstance(found := failure(error, "reading"), Transient):
+            raise found
+
+    def _on_assign(self, client: Consumer, partitions: list[TopicPartition]) -> None:
+        self._assigned = tuple(sorted(Partition(p.topic, p.partition) for p in partitions))
+        # Nothing is fetched before the positions are known.
+        client.assign([])
+
+    def _on_gone(self, client: Consumer, partitions: list[TopicPartition]) -> None:
+        self._assigned = ()
+        client.unassign()
+
+
+def group_of(name: str) -> str:
+    """The consumer group of a pipeline's sinks."""
+    return f"{name}.sink"

@@ -1,0 +1,239 @@
+"""The lanes topic: who owns which lane, where the lane stands, and publishing in its name.
+
+A worker joins a consumer group on the topic. For a lane that it is given it reads the partition to
+its end, which restores the positions, and only then publishes. Each transaction carries the group's
+generation, so that a worker that lost its lanes is refused by the broker (KIP-447).
+
+Take-over follows rule 8 of `docs/ARCHITECTURE.md`: first the group's committed offsets with stable
+offsets required, which waits for transactions that are still open; then the high watermark, not
+the last stable offset; then reading, committed records only, until it is reached.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+
+from cdcd.config.settings import KafkaSettings
+from cdcd.model.lane import Assignment, LaneSet, LanesLost
+from cdcd.model.position import Position
+from cdcd.transport.kafka import client_properties, failure
+from cdcd.transport.lane_records import decode_position, table_of_key
+from cdcd.transport.thread import OneThread
+from cdcd.transport.topics import Topics, lanes_topic
+
+_FETCH_SECONDS = 0.1
+_FETCH_RECORDS = 1000
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Who this worker is, in which pipeline."""
+
+    pipeline: str
+    instance: str
+    lanes: int
+
+    @property
+    def id(self) -> str:
+        """Transactional id and group instance id."""
+        return f"{self.pipeline}-{self.instance}"
+
+
+@dataclass
+class _Restoring:
+    """What is known of the lanes of an assignment while they are read."""
+
+    group: Any
+    lanes: frozenset[int]
+    ends: dict[int, int] = field(default_factory=dict)
+    reached: dict[int, int] = field(default_factory=dict)
+    positions: dict[str, dict[int, Position]] = field(default_factory=lambda: defaultdict(dict))
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every lane was read up to its end."""
+        return self.ends.keys() == self.lanes and all(
+            self.reached.get(lane, -1) >= end for lane, end in self.ends.items()
+        )
+
+
+class LaneLog:
+    """Lanes for the source stage, and its publisher."""
+
+    def __init__(self, settings: KafkaSettings, worker: Worker, topics: Topics) -> None:
+        self._settings = settings
+        self._worker = worker
+        self._topics = topics
+        self._topic = lanes_topic(worker.pipeline)
+        self._consuming = OneThread("lanes")
+        self._restoring: _Restoring | None = None
+        self._assignment: Assignment | None = None
+        self._group: Any = None
+        self._offsets: dict[int, int] = {}
+        self._changed = asyncio.Event()
+        self._consumer: Consumer
+
+    def _join(self) -> None:
+        timeout_ms = int(self._settings.session_timeout_seconds * 1000)
+        self._consumer = Consumer(
+            client_properties(self._settings, "lanes")
+            | {
+                "group.id": f"{self._worker.pipeline}.source",
+                "group.instance.id": self._worker.id,
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "error",
+                "enable.partition.eof": True,
+                "partition.assignment.strategy": "range",
+                "session.timeout.ms": timeout_ms,
+                "heartbeat.interval.ms": timeout_ms // 3,
+            }
+        )
+        self._consumer.subscribe(
+            [self._topic],
+            on_assign=self._on_assign,
+            on_revoke=self._on_revoke,
+            on_lost=self._on_revoke,
+        )
+
+    # The two callbacks run in the consuming thread, inside of `consume`, while the event loop
+    # waits for it: nothing else touches the state meanwhile.
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        for partition in partitions:
+            partition.offset = OFFSET_BEGINNING
+        consumer.assign(partitions)
+        lanes = frozenset(p.partition for p in partitions)
+        # Taken here and kept: later the client might already speak for a newer generation, in
+        # which the lanes are another worker's.
+        self._restoring = _Restoring(consumer.consumer_group_metadata(), lanes)
+
+    def _on_revoke(self, consumer: Consumer, _: list[TopicPartition]) -> None:
+        consumer.unassign()
+        self._restoring = self._assignment = None
+
+    async def follow(self) -> None:
+        """Consume the lanes until cancelled."""
+        had = self._assignment
+        while True:
+            try:
+                messages = await self._consuming.call(
+                    self._consumer.consume, _FETCH_RECORDS, _FETCH_SECONDS
+                )
+            except KafkaException as error:
+                raise failure(error, "reading the lanes") from error
+            for message in messages:
+                self._take(message)
+            await self._finish_restoring()
+            if self._assignment is not had:
+                had = self._assignment
+                self._changed.set()
+                self._changed = asyncio.Event()
+
+    def _take(self, message: Message) -> None:
+        error = message.error()
+        lane, offset = message.partition(), message.offset()
+        if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
+            raise failure(error, "reading the lanes")
+        if lane is None or offset is None:
+            return
+        self._offsets[lane] = offset if error is not None else offset + 1
+        if self._restoring is None:
+            return
+        self._restoring.reached[lane] = self._offsets[lane]
+        if error is None:
+            self._restore(self._restoring, message, lane)
+
+    @staticmethod
+    def _restore(restoring: _Restoring, message: Message, lane: int) -> None:
+        table = table_of_key(message.key() or b"")
+        if table is None:
+            return
+        value = message.value()
+        if value is None:
+            restoring.positions[table].pop(lane, None)
+        else:
+            restoring.positions[table][lane] = decode_position(value)
+
+    async def _finish_restoring(self) -> None:
+        restoring = self._restoring
+        if restoring is None:
+            return
+        if not restoring.ends and restoring.lanes:
+            await self._wait_for_open_transactions(restoring)
+            ends = await self._topics.ends((self._topic, lane) for lane in restoring.lanes)
+            restoring.ends = {lane: end for (_, lane), end in ends.items()}
+        if restoring.is_complete:
+            self._restoring = None
+            self._group = restoring.group
+            owned = LaneSet(restoring.lanes, self._worker.lanes)
+            self._assignment = Assignment(owned, dict(restoring.positions))
+
+    async def _wait_for_open_transactions(self, restoring: _Restoring) -> None:
+        """Return when the group has no offsets of open transactions for the lanes.
+
+        With read_committed librdkafka asks for stable offsets only, and tries again while there
+        are none.
+        """
+        lanes = [TopicPartition(self._topic, lane) for lane in restoring.lanes]
+        limit_seconds = self._settings.transaction_timeout_seconds * 2
+        try:
+            await self._consuming.call(self._consumer.committed, lanes, limit_seconds)
+        except KafkaException as error:
+            raise failure(error, "waiting for the former owner's transactions") from error
+
+    async def assigned(self) -> Assignment:
+        """Wait for the assignment that is in force."""
+        while self._assignment is None:
+            await self._changed.wait()
+        return self._assignment
+
+    async def lost(self, assignment: Assignment) -> None:
+        """Wait until the assignment is no longer in force."""
+        while self._assignment is assignment:
+            await self._changed.wait()
+
+    def fence(
+        self, assignment: Assignment, lanes: Iterable[int]
+    ) -> tuple[list[TopicPartition], Any]:
+        """What binds a transaction to the assignment: the lanes' offsets and the group's metadata.
+
+        Raises LanesLost when the assignment is no longer in force.
+        """
+        if self._assignment is not assignment:
+            raise LanesLost
+        offsets = [TopicPartition(self._topic, lane, self._offsets.get(lane, 0)) for lane in lanes]
+        return offsets, self._group
+
+    async def close(self) -> None:
+        """Leave without a word: a static member's lanes wait for it for the session's timeout."""
+        await self._consuming.call(self._consumer.close)
+        self._consuming.close()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, settings: KafkaSettings, worker: Worker, topics: Topics
+    ) -> AsyncIterator[Self]:
+        """Join the group; the lanes topic is there."""
+        lane_log = cls(settings, worker, topics)
+        lane_log._join()
+        try:
+            async with asyncio.TaskGroup() as group:
+                following = group.create_task(lane_log.follow())
+                yield lane_log
+                following.cancel()
+        finally:
+            await lane_log.close()

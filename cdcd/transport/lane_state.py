@@ -1,0 +1,135 @@
+"""The lanes topic read from outside: the pipeline's set of tables, and positions for `status`."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Producer as PlainProducer
+
+from cdcd.config.settings import KafkaSettings
+from cdcd.model.errors import ConfigurationError, Transient
+from cdcd.model.position import Position
+from cdcd.transport.kafka import client_properties, failure
+from cdcd.transport.lane_records import (
+    TABLES_KEY,
+    decode_position,
+    decode_tables,
+    encode_tables,
+    table_of_key,
+)
+from cdcd.transport.topics import Topics, lanes_topic
+
+_FETCH_SECONDS = 0.2
+_FETCH_RECORDS = 1000
+
+
+@dataclass
+class LaneState:
+    """What the lanes say: positions by table and lane, and the set of tables (None: never set)."""
+
+    positions: dict[str, dict[int, Position]] = field(default_factory=lambda: defaultdict(dict))
+    tables: tuple[str, ...] | None = None
+
+
+async def read_lanes(settings: KafkaSettings, pipeline: str, lanes: int) -> LaneState:
+    """Read all lanes to their ends, committed records only. Raises Transient or Fatal."""
+    return await asyncio.to_thread(_read, settings, lanes_topic(pipeline), lanes)
+
+
+def _read(settings: KafkaSettings, topic: str, lanes: int) -> LaneState:
+    consumer = Consumer(
+        client_properties(settings, "look")
+        | {
+            "group.id": f"{topic}.look",  # required, and never committed to
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+        }
+    )
+    state = LaneState()
+    reading = set(range(lanes))
+    try:
+        consumer.assign([TopicPartition(topic, lane, OFFSET_BEGINNING) for lane in reading])
+        idle_fetches_max = int(settings.request_timeout_seconds / _FETCH_SECONDS)
+        idle_fetches = 0
+        while reading:
+            messages = consumer.consume(_FETCH_RECORDS, _FETCH_SECONDS)
+            idle_fetches = 0 if messages else idle_fetches + 1
+            if idle_fetches > idle_fetches_max:
+                raise Transient(f"Kafka: reading {topic}: no answer")
+            for message in messages:
+                error, lane = message.error(), message.partition() or 0
+                if error is None:
+                    _take(state, lane, message.key() or b"", message.value())
+                elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+                    reading.discard(lane)
+                else:
+                    raise failure(error, f"reading {topic}")
+    except KafkaException as error:
+        raise failure(error, f"reading {topic}") from error
+    finally:
+        consumer.close()
+    return state
+
+
+def _take(state: LaneState, lane: int, key: bytes, value: bytes | None) -> None:
+    table = table_of_key(key)
+    if table is not None:
+        if value is None:
+            state.positions[table].pop(lane, None)
+        else:
+            state.positions[table][lane] = decode_position(value)
+    elif key == TABLES_KEY and value is not None:
+        state.tables = decode_tables(value)
+
+
+async def settle_tables(
+    settings: KafkaSettings, topics: Topics, pipeline: str, lanes: int, patterns: Sequence[str]
+) -> None:
+    """Make the pipeline's set of tables the given one, if it has none yet.
+
+    Raises ConfigurationError when the pipeline replicates another set.
+    """
+    await topics.make_lanes_topic(lanes_topic(pipeline), lanes)
+    wanted = tuple(sorted(set(patterns)))
+    state = await read_lanes(settings, pipeline, lanes)
+    if state.tables is None:
+        await asyncio.to_thread(_write_tables, settings, lanes_topic(pipeline), lanes, wanted)
+        # Two first starts at once: whoever wrote last is right, and the other one is told here.
+        state = await read_lanes(settings, pipeline, lanes)
+    if state.tables != wanted:
+        raise ConfigurationError(
+            f"pipeline {pipeline} replicates {_shown(state.tables)}, not {_shown(wanted)}",
+            "give other tables a pipeline of their own with --name",
+        )
+
+
+def _shown(tables: tuple[str, ...] | None) -> str:
+    return " ".join(tables or ()) or "nothing"
+
+
+def _write_tables(settings: KafkaSettings, topic: str, lanes: int, tables: tuple[str, ...]) -> None:
+    """Write the set into every lane, so that each lane's owner has it."""
+    failed: list[KafkaError] = []
+    producer = PlainProducer(
+        client_properties(settings, "control")
+        | {
+            "enable.idempotence": True,
+            "message.timeout.ms": int(settings.request_timeout_seconds * 1000),
+        }
+    )
+    value = encode_tables(tables)
+    for lane in range(lanes):
+        producer.produce(
+            topic,
+            value,
+            TABLES_KEY,
+            lane,
+            on_delivery=lambda error, _: failed.append(error) if error else None,
+        )
+    waiting = producer.flush(settings.request_timeout_seconds)
+    if failed or waiting:
+        doing = "writing the pipeline's tables"
+        raise failure(failed[0], doing) if failed else Transient(f"Kafka: {doing}: no answer")

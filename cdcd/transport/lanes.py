@@ -1,0 +1,119 @@
+"""The lanes as the source stage sees them: assigned, lost, prepared for, published in."""
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Self
+
+from cdcd.config.settings import Settings
+from cdcd.model.change import Batch
+from cdcd.model.lane import Assignment, lane_of
+from cdcd.model.position import Position
+from cdcd.model.table import TableSpec
+from cdcd.ops.board import Board, wall_clock_ms
+from cdcd.transport.lane_log import LaneLog, Worker
+from cdcd.transport.publisher import Flush, Publisher, TableWriters
+from cdcd.transport.registry import Registry
+from cdcd.transport.thread import OneThread
+from cdcd.transport.topics import Topics, lanes_topic
+
+
+class PublishingLanes:
+    """A lane log with a publisher. Positions of lanes without changes are written now and then."""
+
+    def __init__(
+        self,
+        lane_log: LaneLog,
+        publisher: Publisher,
+        writers: TableWriters,
+        board: Board,
+        position_seconds_max: float,
+    ) -> None:
+        self._lane_log = lane_log
+        self._publisher = publisher
+        self._writers = writers
+        self._board = board
+        self._position_seconds_max = position_seconds_max
+        self._publishing = OneThread("publisher")
+        self._written: dict[tuple[str, int], float] = {}
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        settings: Settings,
+        registry: Registry,
+        board: Board,
+    ) -> AsyncIterator[Self]:
+        """Join the pipeline's lanes, whose topic is there. Raises Transient or Fatal."""
+        worker = Worker(settings.name, settings.instance, settings.lanes)
+        topics = Topics(settings.kafka)
+        publisher = Publisher(settings.kafka, worker.id, lanes_topic(worker.pipeline))
+        writers = TableWriters(worker.pipeline, topics, registry)
+        async with LaneLog.open(settings.kafka, worker, topics) as lane_log:
+            position_seconds_max = settings.source.position_seconds_max
+            lanes = cls(lane_log, publisher, writers, board, position_seconds_max)
+            try:
+                await lanes._publishing.call(publisher.open)
+                yield lanes
+            finally:
+                await lanes._publishing.call(publisher.close)
+                lanes._publishing.close()
+
+    async def assigned(self) -> Assignment:
+        """Wait for the assignment that is in force, with its positions restored."""
+        return await self._lane_log.assigned()
+
+    async def lost(self, assignment: Assignment) -> None:
+        """Wait until the assignment is no longer in force."""
+        await self._lane_log.lost(assignment)
+
+    async def prepare(self, table: TableSpec) -> None:
+        """Make the table's topic and register its schemas.
+
+        Raises TableStopped for a schema that consumers of the one before could not read.
+        """
+        await self._writers.of(table)
+
+    async def publish(self, assignment: Assignment, batches: Sequence[Batch]) -> None:
+        """Commit the batches' changes and positions together.
+
+        Raises LanesLost when the assignment is no longer in force; on Transient and Fatal the lanes
+        must be opened again.
+        """
+        positions = self._positions_due(assignment, batches)
+        if not positions:
+            return
+        writers = [(await self._writers.of(b.table), b) for b in batches if b.events]
+        offsets, group = self._lane_log.fence(assignment, {lane for _, lane, _ in positions})
+        started = time.monotonic()
+        await self._publishing.call(
+            self._publisher.publish, Flush(writers, positions, offsets, group)
+        )
+        ended = time.monotonic()
+        self._written |= {(table, lane): ended for table, lane, _ in positions}
+        self._board.transaction(ended - started)
+        now_ms = wall_clock_ms()
+        for _, batch in writers:
+            written_ms = (event.time_us // 1000 for event in batch.events)
+            self._board.published(batch.table.full_name, written_ms, now_ms)
+
+    def _positions_due(
+        self, assignment: Assignment, batches: Sequence[Batch]
+    ) -> list[tuple[str, int, Position]]:
+        """Of lanes with changes, of new ones, and of those whose last one is old; the newest each.
+
+        A position without changes only saves reading, so that not each empty window writes one.
+        """
+        old = time.monotonic() - self._position_seconds_max
+        due: set[tuple[str, int]] = set()
+        newest: dict[tuple[str, int], Position] = {}
+        for batch in batches:
+            name = batch.table.full_name
+            changed = {lane_of(e.token, assignment.lanes.lanes) for e in batch.events}
+            for lane, position in batch.positions.items():
+                at = (name, lane)
+                newest[at] = position
+                if batch.start or lane in changed or self._written.get(at, 0.0) < old:
+                    due.add(at)
+        return [(*at, newest[at]) for at in sorted(due)]

@@ -1,0 +1,173 @@
+"""Changes and positions to Kafka, in one transaction each flush.
+
+The producer belongs to one thread. Any error of a transactional call leaves it unknown whether the
+transaction was committed, so the producer is given up and the lanes are read again (Jepsen's report
+on Bufstream 0.1.0 has the reasons). What was committed is then found there.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import KafkaException, Producer, TopicPartition
+
+from cdcd.config.settings import KafkaSettings
+from cdcd.model.change import Batch, ChangeEvent
+from cdcd.model.errors import TableStopped
+from cdcd.model.position import Position
+from cdcd.model.table import TableSpec
+from cdcd.ops.board import wall_clock_ms
+from cdcd.transport.avro import BareCodec, Codec
+from cdcd.transport.envelope import Envelope
+from cdcd.transport.kafka import client_properties, failure
+from cdcd.transport.lane_records import encode_position, position_key
+from cdcd.transport.partitioner import partition_of
+from cdcd.transport.registry import IncompatibleSchema, Registry
+from cdcd.transport.schema import key_schema, partition_schema, value_schema
+from cdcd.transport.topics import Topics, change_topic
+
+
+class TableWriter:
+    """Encodes one table's changes; its topic is there and its schemas are registered."""
+
+    def __init__(self, table: TableSpec, topic: str, partitions: int, pipeline: str) -> None:
+        self.table = table
+        self.topic = topic
+        self._partitions = partitions
+        self._envelope = Envelope(table, pipeline)
+        self._partition = BareCodec(partition_schema(table, topic))
+        self._key: Codec
+        self._value: Codec
+
+    async def register(self, registry: Registry) -> None:
+        """Register the schemas. Raises TableStopped when they are not compatible."""
+        key = key_schema(self.table, self.topic)
+        value = value_schema(self.table, self.topic)
+        try:
+            self._key = Codec(key, await registry.register(f"{self.topic}-key", key))
+            self._value = Codec(value, await registry.register(f"{self.topic}-value", value))
+        except IncompatibleSchema as error:
+            raise TableStopped(self.table.full_name, error.message, error.hint) from error
+
+    def record(self, event: ChangeEvent, now_ms: int) -> tuple[int, bytes, bytes]:
+        """Partition, key and value of a change."""
+        key = self._envelope.key(event)
+        partition = partition_of(self._partition.encode(key), self._partitions)
+        return (
+            partition,
+            self._key.encode(key),
+            self._value.encode(self._envelope.value(event, now_ms)),
+        )
+
+
+class TableWriters:
+    """One writer for each table as it is now."""
+
+    def __init__(self, pipeline: str, topics: Topics, registry: Registry) -> None:
+        self._pipeline = pipeline
+        self._topics = topics
+        self._registry = registry
+        self._writers: dict[str, TableWriter] = {}
+
+    async def of(self, table: TableSpec) -> TableWriter:
+        """The table's writer; made, with topic and schemas, when the table is new or changed."""
+        known = self._writers.get(table.full_name)
+        if known is not None and known.table == table:
+            return known
+        topic = change_topic(self._pipeline, table)
+        partitions = await self._topics.make_change_topic(topic)
+        writer = TableWriter(table, topic, partitions, self._pipeline)
+        await writer.register(self._registry)
+        self._writers[table.full_name] = writer
+        return writer
+
+
+@dataclass(frozen=True)
+class Flush:
+    """What one transaction holds. `positions` are by table's full name and lane; `offsets` are the
+    lanes' own offsets, which carry the group's generation with them.
+    """
+
+    changes: Sequence[tuple[TableWriter, Batch]]
+    positions: Sequence[tuple[str, int, Position]]
+    offsets: Sequence[TopicPartition]
+    group: Any
+
+
+class Publisher:
+    """A transactional producer. Every method blocks and belongs to one thread."""
+
+    def __init__(self, settings: KafkaSettings, transactional_id: str, lanes_topic: str) -> None:
+        timeout_ms = int(settings.transaction_timeout_seconds * 1000)
+        self._timeout_seconds = settings.request_timeout_seconds
+        self._lanes_topic = lanes_topic
+        self._producer = Producer(
+            client_properties(settings, "source")
+            | {
+                "transactional.id": transactional_id,
+                "transaction.timeout.ms": timeout_ms,
+                "message.timeout.ms": timeout_ms,
+                "compression.type": settings.compression,
+                "linger.ms": 5,
+                "queue.buffering.max.messages": 200_000,
+                "delivery.report.only.error": True,
+            }
+        )
+
+    def open(self) -> None:
+        """Fence whoever had the transactional id before, and end what it left open."""
+        try:
+            self._producer.init_transactions(self._timeout_seconds)
+        except KafkaException as error:
+            raise failure(error, "beginning to publish") from error
+
+    def publish(self, flush: Flush) -> None:
+        """One transaction. On any failure the publisher must be given up."""
+        producer = self._producer
+        try:
+            producer.begin_transaction()
+            now_ms = wall_clock_ms()
+            for writer, batch in flush.changes:
+                for event in batch.events:
+                    partition, key, value = writer.record(event, now_ms)
+                    self._produce(writer.topic, value, key, partition)
+            for table, lane, position in flush.positions:
+                self._produce(
+                    self._lanes_topic, encode_position(position), position_key(table), lane
+                )
+            # The broker checks the generation when it takes the offsets: after all records.
+            producer.flush(self._timeout_seconds)
+            producer.send_offsets_to_transaction(
+                list(flush.offsets), flush.group, self._timeout_seconds
+            )
+            producer.commit_transaction(self._timeout_seconds)
+        except KafkaException as error:
+            self._abort()
+            raise failure(error, "publishing") from error
+
+    def _produce(self, topic: str, value: bytes, key: bytes, partition: int) -> None:
+        """Hand a record to librdkafka; while its queue is full, wait for it to send some."""
+        give_up = time.monotonic() + self._timeout_seconds
+        while True:
+            try:
+                self._producer.produce(topic, value, key, partition)
+            except BufferError:
+                if time.monotonic() > give_up:
+                    raise
+                self._producer.poll(0.1)
+            else:
+                return
+
+    def _abort(self) -> None:
+        """Spare readers the wait for the transaction's timeout, if the producer still can."""
+        try:
+            self._producer.abort_transaction(1.0)
+        except KafkaException:
+            # The broker aborts it at its timeout, or when this name begins to publish again.
+            return
+
+    def close(self) -> None:
+        """Drop what was not sent; an open transaction is aborted."""
+        self._producer.purge()
+        self._abort()
