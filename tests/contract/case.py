@@ -37,6 +37,12 @@ def row(
     return out
 
 
+def batch(*statements: str, at: str = "") -> str:
+    """An unlogged batch, with `at` for all its statements' timestamp."""
+    using = f" USING TIMESTAMP {at}" if at else ""
+    return f"BEGIN UNLOGGED BATCH{using} {'; '.join(statements)}; APPLY BATCH"
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """What follows CREATE TABLE: the columns, other options, and the options of the log."""

@@ -8,6 +8,7 @@ from tests.contract.case import (
     ROW_DELETE,
     UP_TO,
     Case,
+    batch,
     row,
 )
 
@@ -74,9 +75,11 @@ RANGES = (
         "two ranges of one batch are two pairs",
         "plain",
         (
-            "BEGIN UNLOGGED BATCH USING TIMESTAMP $now"
-            " DELETE FROM $t WHERE pk = $pk AND ck > 10 AND ck < 20;"
-            " DELETE FROM $t WHERE pk = $pk AND ck >= 1 AND ck <= 2; APPLY BATCH",
+            batch(
+                "DELETE FROM $t WHERE pk = $pk AND ck > 10 AND ck < 20",
+                "DELETE FROM $t WHERE pk = $pk AND ck >= 1 AND ck <= 2",
+                at="$now",
+            ),
         ),
         [[row(FROM, ck=1), row(UP_TO, ck=2), row(AFTER, ck=10), row(BEFORE, ck=20)]],
     ),

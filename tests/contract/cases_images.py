@@ -8,13 +8,14 @@ from tests.contract.case import (
     ROW_DELETE,
     UPDATE,
     Case,
+    batch,
     row,
 )
 
 KEY = "pk = $pk AND ck = 1"
-BOTH_ROWS = (
-    "BEGIN UNLOGGED BATCH UPDATE $t SET v = 8 WHERE pk = $pk AND ck = 1;"
-    " UPDATE $t SET v = 9 WHERE pk = $pk AND ck = 2; APPLY BATCH"
+BOTH_ROWS = batch(
+    "UPDATE $t SET v = 8 WHERE pk = $pk AND ck = 1",
+    "UPDATE $t SET v = 9 WHERE pk = $pk AND ck = 2",
 )
 ONE = "INSERT INTO $t (pk, ck, v) VALUES ($pk, 1, 1)"
 TWO = "INSERT INTO $t (pk, ck, v) VALUES ($pk, 2, 2)"

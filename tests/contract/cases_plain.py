@@ -1,6 +1,6 @@
 """Cases of plain cells: updates, inserts, nulls, static columns, TTLs and batches."""
 
-from tests.contract.case import INSERT, PARTITION_DELETE, ROW_DELETE, UPDATE, Case, row
+from tests.contract.case import INSERT, PARTITION_DELETE, ROW_DELETE, UPDATE, Case, batch, row
 
 KEY = "pk = $pk AND ck = 1"
 
@@ -49,7 +49,7 @@ UPDATES = (
             f"DELETE v FROM $t WHERE {KEY}",
         ),
         [
-            [row(INSERT, ck=1, **{"Mixed Case": 2, "deleted_v": 3})],
+            [row(INSERT, ck=1, deleted_v=3) | {"Mixed Case": 2}],
             [row(UPDATE, ck=1, deleted=("v",))],
         ],
     ),
@@ -189,9 +189,11 @@ TTLS = (
         "cells of one row with several TTLs are rows by rising TTL",
         "plain",
         (
-            "BEGIN UNLOGGED BATCH USING TIMESTAMP $now"
-            f" UPDATE $t USING TTL 30 SET v = 1 WHERE {KEY};"
-            f" UPDATE $t USING TTL 20 SET w = 2 WHERE {KEY}; APPLY BATCH",
+            batch(
+                f"UPDATE $t USING TTL 30 SET v = 1 WHERE {KEY}",
+                f"UPDATE $t USING TTL 20 SET w = 2 WHERE {KEY}",
+                at="$now",
+            ),
         ),
         [[row(UPDATE, ck=1, w=2, ttl=20), row(UPDATE, ck=1, v=1, ttl=30)]],
     ),
@@ -199,10 +201,12 @@ TTLS = (
         "rising TTL orders the cells of a row, not the rows of a batch",
         "plain",
         (
-            "BEGIN UNLOGGED BATCH USING TIMESTAMP $now"
-            " UPDATE $t USING TTL 30 SET v = 1 WHERE pk = $pk AND ck = 1;"
-            " UPDATE $t USING TTL 20 SET v = 2 WHERE pk = $pk AND ck = 2;"
-            " UPDATE $t SET v = 3 WHERE pk = $pk AND ck = 3; APPLY BATCH",
+            batch(
+                "UPDATE $t USING TTL 30 SET v = 1 WHERE pk = $pk AND ck = 1",
+                "UPDATE $t USING TTL 20 SET v = 2 WHERE pk = $pk AND ck = 2",
+                "UPDATE $t SET v = 3 WHERE pk = $pk AND ck = 3",
+                at="$now",
+            ),
         ),
         [
             [
@@ -219,9 +223,11 @@ BATCHES = (
         "batch on one partition is one group, rows in clustering order",
         "plain",
         (
-            "BEGIN BATCH INSERT INTO $t (pk, ck, v) VALUES ($pk, 2, 2);"
-            " INSERT INTO $t (pk, ck, v) VALUES ($pk, 1, 1);"
-            " INSERT INTO $t (pk, ck, v) VALUES ($pk, 3, 3); APPLY BATCH",
+            batch(
+                "INSERT INTO $t (pk, ck, v) VALUES ($pk, 2, 2)",
+                "INSERT INTO $t (pk, ck, v) VALUES ($pk, 1, 1)",
+                "INSERT INTO $t (pk, ck, v) VALUES ($pk, 3, 3)",
+            ),
         ),
         [[row(INSERT, ck=1, v=1), row(INSERT, ck=2, v=2), row(INSERT, ck=3, v=3)]],
     ),
@@ -229,8 +235,10 @@ BATCHES = (
         "cells of one row in one batch are merged",
         "plain",
         (
-            f"BEGIN BATCH UPDATE $t SET v = 1 WHERE {KEY}; UPDATE $t SET w = 2 WHERE {KEY};"
-            " APPLY BATCH",
+            batch(
+                f"UPDATE $t SET v = 1 WHERE {KEY}",
+                f"UPDATE $t SET w = 2 WHERE {KEY}",
+            ),
         ),
         [[row(UPDATE, ck=1, v=1, w=2)]],
     ),
@@ -238,12 +246,14 @@ BATCHES = (
         "kinds of change in one batch stand in the order of kinds",
         "static",
         (
-            "BEGIN UNLOGGED BATCH USING TIMESTAMP $now"
-            " DELETE FROM $t WHERE pk = $pk AND ck > 10 AND ck < 20;"
-            " DELETE FROM $t WHERE pk = $pk AND ck = 3;"
-            " UPDATE $t SET v = 2 WHERE pk = $pk AND ck = 2;"
-            " INSERT INTO $t (pk, ck, v) VALUES ($pk, 1, 1);"
-            " UPDATE $t SET s = 9 WHERE pk = $pk; APPLY BATCH",
+            batch(
+                "DELETE FROM $t WHERE pk = $pk AND ck > 10 AND ck < 20",
+                "DELETE FROM $t WHERE pk = $pk AND ck = 3",
+                "UPDATE $t SET v = 2 WHERE pk = $pk AND ck = 2",
+                "INSERT INTO $t (pk, ck, v) VALUES ($pk, 1, 1)",
+                "UPDATE $t SET s = 9 WHERE pk = $pk",
+                at="$now",
+            ),
         ),
         [
             [
@@ -260,8 +270,10 @@ BATCHES = (
         "partition delete stands after the changes that outlive it",
         "static",
         (
-            "BEGIN UNLOGGED BATCH UPDATE $t USING TIMESTAMP $next SET v = 1 WHERE pk = $pk AND ck = 1;"
-            " DELETE FROM $t USING TIMESTAMP $now WHERE pk = $pk; APPLY BATCH",
+            batch(
+                "UPDATE $t USING TIMESTAMP $next SET v = 1 WHERE pk = $pk AND ck = 1",
+                "DELETE FROM $t USING TIMESTAMP $now WHERE pk = $pk",
+            ),
         ),
         [[row(PARTITION_DELETE)], [row(UPDATE, ck=1, v=1)]],
     ),
@@ -269,8 +281,10 @@ BATCHES = (
         "every timestamp of a batch is a group of its own",
         "plain",
         (
-            f"BEGIN UNLOGGED BATCH UPDATE $t USING TIMESTAMP $next SET v = 1 WHERE {KEY};"
-            f" UPDATE $t USING TIMESTAMP $now SET w = 2 WHERE {KEY}; APPLY BATCH",
+            batch(
+                f"UPDATE $t USING TIMESTAMP $next SET v = 1 WHERE {KEY}",
+                f"UPDATE $t USING TIMESTAMP $now SET w = 2 WHERE {KEY}",
+            ),
         ),
         [[row(UPDATE, ck=1, w=2)], [row(UPDATE, ck=1, v=1)]],
     ),
@@ -278,8 +292,10 @@ BATCHES = (
         "what a later cell of the same batch overwrites is not logged",
         "plain",
         (
-            f"BEGIN UNLOGGED BATCH UPDATE $t USING TIMESTAMP $now SET v = 1 WHERE {KEY};"
-            f" UPDATE $t USING TIMESTAMP $next SET v = 2 WHERE {KEY}; APPLY BATCH",
+            batch(
+                f"UPDATE $t USING TIMESTAMP $now SET v = 1 WHERE {KEY}",
+                f"UPDATE $t USING TIMESTAMP $next SET v = 2 WHERE {KEY}",
+            ),
         ),
         [[row(UPDATE, ck=1, v=2)]],
     ),
@@ -287,9 +303,10 @@ BATCHES = (
         "of two inserts into one row the later keeps the marker",
         "plain",
         (
-            "BEGIN UNLOGGED BATCH"
-            " INSERT INTO $t (pk, ck, v) VALUES ($pk, 1, 1) USING TIMESTAMP $now;"
-            " INSERT INTO $t (pk, ck, w) VALUES ($pk, 1, 2) USING TIMESTAMP $next; APPLY BATCH",
+            batch(
+                "INSERT INTO $t (pk, ck, v) VALUES ($pk, 1, 1) USING TIMESTAMP $now",
+                "INSERT INTO $t (pk, ck, w) VALUES ($pk, 1, 2) USING TIMESTAMP $next",
+            ),
         ),
         [[row(UPDATE, ck=1, v=1)], [row(INSERT, ck=1, w=2)]],
     ),
@@ -332,8 +349,10 @@ CONDITIONS = (
         "batch with a true condition is one group",
         "plain",
         (
-            "BEGIN BATCH INSERT INTO $t (pk, ck, v) VALUES ($pk, 1, 1) IF NOT EXISTS;"
-            " INSERT INTO $t (pk, ck, v) VALUES ($pk, 2, 2); APPLY BATCH",
+            batch(
+                "INSERT INTO $t (pk, ck, v) VALUES ($pk, 1, 1) IF NOT EXISTS",
+                "INSERT INTO $t (pk, ck, v) VALUES ($pk, 2, 2)",
+            ),
         ),
         [[row(INSERT, ck=1, v=1), row(INSERT, ck=2, v=2)]],
     ),

@@ -4,7 +4,8 @@ import struct
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from cassandra.cluster import Session
@@ -16,7 +17,10 @@ SUFFIX = "_scylla_cdc_log"
 UUID_EPOCH = 0x01B21DD213814000
 
 
-class StreamId(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class StreamId:
+    """What a stream's sixteen bytes say."""
+
     token: int
     index: int
     version: int
@@ -76,6 +80,8 @@ def _entry(raw: dict[str, Any]) -> Entry:
 
 def plain(value: Any) -> Any:
     """The driver's containers as the plain ones of Python, so that they compare and print well."""
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=UTC)  # the driver means UTC but does not say so
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         return {name: plain(field) for name, field in value._asdict().items()}
     if isinstance(value, Mapping):

@@ -11,10 +11,10 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 import pytest
@@ -28,12 +28,12 @@ TARGET = ROOT / ".deps" / "rust_client"
 BUILD_SECONDS_MAX = 1200
 
 
-def build() -> Path:
+def build(say: Callable[[str], object]) -> Path:
     """Compiles the client, if its source is newer than the program, and returns the program."""
     cargo = shutil.which("cargo")
     if cargo is None:
         pytest.skip("cargo (Rust) is not installed")
-    print(f"compiling {SOURCE.name} into {TARGET}, minutes the first time")
+    say(f"compiling {SOURCE.name} into {TARGET}, minutes the first time")
     done = subprocess.run(
         [cargo, "build", "--release", "--locked"],
         cwd=SOURCE,
@@ -77,7 +77,7 @@ class OfficialClient:
             threading.Thread(target=self._take, args=(self._process.stderr, self._complain)),
         ]
 
-    def __enter__(self) -> "OfficialClient":
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         assert self._reading.wait(30), f"the client does not read: {self._errors}"
@@ -172,7 +172,7 @@ DECODERS: dict[str, Callable[[Any], Any]] = {
     "blob": bytes.fromhex,
     "uuid": UUID,
     "inet": str,
-    "timestamp": lambda ms: datetime(1970, 1, 1) + timedelta(milliseconds=ms),
+    "timestamp": lambda ms: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms),
     "date": lambda days: Date(days - 2**31),
     "time": Time,
     "duration": lambda d: Duration(*d),

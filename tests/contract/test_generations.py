@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from cassandra import InvalidRequest
 from cassandra.cluster import Session
 
 from tests.contract.case import INSERT, TABLES, row
@@ -47,11 +48,15 @@ def generations(keyspace: Keyspace, table: str) -> list[Generation]:
     return vnode_generations(keyspace.session)
 
 
-def next_generation(keyspace: Keyspace, table: str, after_ms: int, when: str) -> int:
+def what(keyspace: Keyspace, table: str) -> str:
+    """The stand-in's word for a new generation of the table's streams."""
+    return f"tablets {table} 6" if keyspace.kind == "tablets" else "generation"
+
+
+def next_generation(keyspace: Keyspace, table: str, after_ms: int) -> int:
     """Orders a generation and returns its start as the tables announce it."""
     known = set(starts(keyspace, table))
-    what = f"tablets {table} 6" if keyspace.kind == "tablets" else "generation"
-    order(keyspace.session, f"{what} in {after_ms} ms{when}")
+    order(keyspace.session, f"{what(keyspace, table)} in {after_ms} ms")
     wait_until(lambda: bool(set(starts(keyspace, table)) - known), "a new generation is listed")
     (start,) = set(starts(keyspace, table)) - known
     return start
@@ -101,7 +106,7 @@ def test_tablet_sets_go_with_their_table(tablets_keyspace: Keyspace) -> None:
 def test_writes_pass_to_the_new_streams_at_its_start(keyspace: Keyspace, new_key: int) -> None:
     """A row of the last microsecond before the start is in an old stream, of the first in a new."""
     table = keyspace.table("plain")
-    start = next_generation(keyspace, table, 1500, "")
+    start = next_generation(keyspace, table, 1500)
     assert start > now_millis(), "announced before it begins"
     old, new = (set(g.streams) for g in generations(keyspace, table)[-2:])
     assert not old & new
@@ -120,14 +125,30 @@ def test_writes_pass_to_the_new_streams_at_its_start(keyspace: Keyspace, new_key
 
 
 @pytest.mark.usefixtures("standin")
+def test_writes_of_long_before_the_start(keyspace: Keyspace, new_key: int) -> None:
+    """Once a generation is in force, vnodes refuse what tablets still take into the old set."""
+    table = keyspace.table("plain")
+    wait_for_clock(starts(keyspace, table)[0] + 5_500)  # so that the old generation is old enough
+    start = next_generation(keyspace, table, 300)
+    (old,) = (g for g in generations(keyspace, table)[-2:] if g.start_ms < start)
+    wait_for_clock(start)
+    at = start * 1000 - 5_400_000
+    if keyspace.kind == "vnodes":
+        with pytest.raises(InvalidRequest, match=r"(?i)from the past"):
+            keyspace.execute(INSERT_AT, t=table, pk=new_key, at=at)
+        assert read(keyspace.session, table, {"pk": new_key}) == []
+    else:
+        assert inserted(keyspace, table, new_key, at).stream in old.streams
+
+
+@pytest.mark.usefixtures("standin")
 def test_generation_may_be_announced_after_its_start(keyspace: Keyspace, new_key: int) -> None:
     """Writes use a generation that readers cannot see yet."""
     table = keyspace.table("plain")
     before = now_millis()
     known = {s for g in generations(keyspace, table) for s in g.streams}
-    what = f"tablets {table} 6" if keyspace.kind == "tablets" else "generation"
     listed = starts(keyspace, table)
-    order(keyspace.session, f"{what} in 0 ms, published after 1000 ms")
+    order(keyspace.session, f"{what(keyspace, table)} in 0 ms, published after 1000 ms")
     wait_for_clock(now_millis())
     unseen = inserted(keyspace, table, new_key, now_millis() * 1000)
     assert starts(keyspace, table) == listed
@@ -145,7 +166,7 @@ def test_tablet_sets_tell_what_closed_and_what_opened(tablets_keyspace: Keyspace
     other = keyspace.create(TABLES["plain"].create)
     untouched = tablet_generations(keyspace.session, other)
     (old,) = (set(g.streams) for g in tablet_generations(keyspace.session, table))
-    start = next_generation(keyspace, table, 100, "")
+    start = next_generation(keyspace, table, 100)
     current, closed, opened = (
         tablet_streams(keyspace.session, table, start, s) for s in (CURRENT, CLOSED, OPENED)
     )
@@ -171,4 +192,4 @@ def test_delete_by_the_server_has_a_code_of_its_own(
     table = shared.table("plain")
     shared.execute(f"/* stand-in: expiry */ {statement}", t=table, pk=new_key)
     found = checked_groups(read(shared.session, table, {"pk": new_key}), "pk")
-    assert found == [[row(operation, **columns)]]
+    assert found == [[row(operation) | columns]]

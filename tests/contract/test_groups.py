@@ -67,7 +67,10 @@ def test_partitions_of_one_batch_share_no_group(shared: Keyspace, new_key: int) 
     shared.execute(
         "BEGIN BATCH USING TIMESTAMP $now INSERT INTO $t (pk, ck) VALUES ($pk, 1);"
         " INSERT INTO $t (pk, ck) VALUES ($other, 1); APPLY BATCH",
-        **{"t": table, "pk": new_key, "other": other, "now": stamp},
+        t=table,
+        pk=new_key,
+        other=other,
+        now=stamp,
     )
     entries = [e for pk in (new_key, other) for e in read(shared.session, table, {"pk": pk})]
     assert [micros(e.time) for e in entries] == [stamp, stamp]

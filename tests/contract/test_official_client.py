@@ -32,8 +32,13 @@ pytestmark = [pytest.mark.contract, pytest.mark.timeout(1500)]
 
 
 @pytest.fixture(scope="session")
-def program() -> Path:
-    return build()
+def program(pytestconfig: pytest.Config) -> Path:
+    """The client, compiled; on a terminal one sees that this is what takes its time."""
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+    reporter = pytestconfig.pluginmanager.getplugin("terminalreporter")
+    assert capture and reporter
+    with capture.global_and_fixture_disabled():
+        return build(lambda line: reporter.write_line("\n" + line))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +142,11 @@ def test_client_says_so_when_there_is_no_log(
     """The client fails on a table without a log, so that its silence elsewhere means something."""
     table = vnodes_keyspace.create(lambda name: f"CREATE TABLE {name} (pk int PRIMARY KEY)")
     now = now_millis()
-    with OfficialClient(program, services, [table], now - 1000, now) as client:
-        with pytest.raises(AssertionError, match="the client failed"):
-            client.seen()
+    with (
+        OfficialClient(program, services, [table], now - 1000, now) as client,
+        pytest.raises(AssertionError, match="the client failed"),
+    ):
+        client.seen()
 
 
 def order_generation(keyspace: Keyspace, table: str) -> int:

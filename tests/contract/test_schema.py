@@ -116,7 +116,7 @@ def test_log_is_clustered_ascending(shared: Keyspace) -> None:
         " WHERE keyspace_name = %s AND table_name = %s"
     )
     table = shared.table("falling") + SUFFIX
-    orders = {name: order for name, order in shared.session.execute(query, table.split("."))}
+    orders = dict(list(shared.session.execute(query, table.split("."))))
     assert (orders["cdc$time"], orders["cdc$batch_seq_no"]) == ("asc", "asc")
 
 
@@ -135,7 +135,7 @@ def test_log_is_clustered_ascending(shared: Keyspace) -> None:
     ],
 )
 def test_options_are_listed_in_full(shared: Keyspace, given: str, stored: dict[str, str]) -> None:
-    """scylla_tables shows every option as text, defaults filled in."""
+    """`scylla_tables` shows every option as text, defaults filled in."""
     table = shared.create(Table(PLAIN, cdc=given).create)
     defaults = {
         "enabled": "true",
@@ -168,7 +168,7 @@ def test_table_without_the_option_has_no_log(shared: Keyspace) -> None:
 
 
 def test_keyspace_says_whether_it_has_tablets(shared: Keyspace) -> None:
-    """initial_tablets is set for keyspaces with tablets and for no other."""
+    """`initial_tablets` is set for keyspaces with tablets and for no other."""
     query = "SELECT initial_tablets FROM system_schema.scylla_keyspaces WHERE keyspace_name = %s"
     found = shared.session.execute(query, (shared.name,)).one()
     assert (found is not None and found[0] is not None) == (shared.kind == "tablets")
@@ -194,7 +194,7 @@ def test_counter_table_is_refused(shared: Keyspace) -> None:
         names.append(name)
         return Table("pk int PRIMARY KEY, c counter").create(name)
 
-    with pytest.raises(InvalidRequest, match="(?i)counter"):
+    with pytest.raises(InvalidRequest, match=r"(?i)counter"):
         shared.create(definition)
     assert not exists(shared.session, names[0])
 

@@ -94,7 +94,7 @@ def test_vnodes_refuse_what_is_older_than_all_generations(
     """Vnodes: a write of before the generation in force is from the past."""
     table = vnodes_keyspace.table("plain")
     at = (vnode_starts(vnodes_keyspace.session)[0] - 60_000) * 1000
-    with pytest.raises(InvalidRequest, match="(?i)from the past"):
+    with pytest.raises(InvalidRequest, match=r"(?i)from the past"):
         vnodes_keyspace.execute(WRITES["insert"], t=table, pk=new_key, at=at)
     assert nothing_written(vnodes_keyspace, table, new_key)
 
@@ -104,7 +104,7 @@ def test_tablets_refuse_what_is_older_than_the_first_set(
 ) -> None:
     """Tablets: there is no stream for a write of before the table's first set."""
     table = tablets_keyspace.create(TABLES["plain"].create)
-    with pytest.raises(InvalidRequest, match="(?i)could not find any CDC stream"):
+    with pytest.raises(InvalidRequest, match=r"(?i)could not find any CDC stream"):
         tablets_keyspace.execute(
             WRITES["insert"], t=table, pk=new_key, at=now_micros() - 60 * SECOND
         )

@@ -1,6 +1,6 @@
 """A table with a column of every type, and for each type a literal and the value it stands for."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from tests.contract.case import Table
 SOME_UUID = UUID("6ecd8c99-4036-403d-bf84-cf8400f67836")
 SOME_TIME = UUID("b223c55e-6d07-11ea-7654-24e4fb3f20b9")
 
-# type: (literal, value)
+# A literal and the value that it stands for.
 VALUES: dict[str, tuple[str, object]] = {
     "ascii": ("'a b'", "a b"),
     "text": ("'żółć 🐙 ''quoted'''", "żółć 🐙 'quoted'"),
@@ -30,7 +30,10 @@ VALUES: dict[str, tuple[str, object]] = {
     "inet": ("'2001:db8::1'", "2001:db8::1"),
     "date": ("'1969-12-31'", Date("1969-12-31")),
     "time": ("'23:59:59.999999999'", Time("23:59:59.999999999")),
-    "timestamp": ("'1969-12-31 23:59:59.999+0000'", datetime(1969, 12, 31, 23, 59, 59, 999000)),
+    "timestamp": (
+        "'1969-12-31 23:59:59.999+0000'",
+        datetime(1969, 12, 31, 23, 59, 59, 999000, UTC),
+    ),
     "duration": ("-1y2mo3d4h5ns", Duration(-14, -3, -(4 * 3600 * 10**9 + 5))),
     "tuple<int, text>": ("(1, null)", (1, None)),
     "vector<float, 3>": ("[1.5, -2.0, 0.0]", [1.5, -2.0, 0.0]),

@@ -50,7 +50,19 @@ impl ConsumerFactory for Printer {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<()> {
+async fn main() {
+    let code = match run().await {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("{error:#}");
+            1
+        }
+    };
+    // A thread still waits on standard input and would hold up an orderly return.
+    std::process::exit(code)
+}
+
+async fn run() -> anyhow::Result<()> {
     let args: Vec<String> = env::args().skip(1).collect();
     let [node, start, end, tables @ ..] = args.as_slice() else {
         bail!("usage: cdc-rows HOST:PORT START_MS END_MS KEYSPACE.TABLE...");
@@ -96,11 +108,9 @@ async fn main() -> anyhow::Result<()> {
         futures::future::pending::<anyhow::Result<()>>().await
     };
     tokio::select! {
-        done = try_join_all(ends) => { done?; }
-        failed = orders => failed?,
+        done = try_join_all(ends) => done.map(drop),
+        failed = orders => failed,
     }
-    // A thread still waits on standard input and would hold up an orderly return.
-    std::process::exit(0)
 }
 
 fn millis(text: &str) -> anyhow::Result<Duration> {
