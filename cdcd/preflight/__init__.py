@@ -1,0 +1,1 @@
+"""The checks behind `cdcd check`: a list of small functions, none of which stops the others."""

@@ -1,0 +1,90 @@
+"""Runs the checks: services at the same time, the checks of one service one after the other."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from cdcd.config.origin import unknown_variables
+from cdcd.config.settings import Settings
+from cdcd.model.errors import CdcdError, Transient
+from cdcd.preflight import kafka, postgres, registry, scylla
+from cdcd.preflight.report import Finding, Outcome, Report, ended, failed, skipped, warning
+
+CHECK_SECONDS_MAX = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """How to connect, and what to check once connected."""
+
+    connect: Callable[[Settings], AbstractAsyncContextManager[Any]]
+    checks: Mapping[str, Callable[[Any, Settings, Sequence[str]], Awaitable[list[Finding]]]]
+
+
+SERVICES: Mapping[str, Service] = {
+    "scylla": Service(scylla.connect, scylla.CHECKS),
+    "kafka": Service(kafka.connect, kafka.CHECKS),
+    "registry": Service(registry.connect, registry.CHECKS),
+    "postgres": Service(postgres.connect, postgres.CHECKS),
+}
+
+
+async def run(settings: Settings, patterns: Sequence[str], services: Sequence[str]) -> Report:
+    """Check the named services; the patterns say which tables are meant."""
+    async with asyncio.TaskGroup() as tasks:
+        running = [
+            tasks.create_task(_service(name, SERVICES[name], settings, patterns))
+            for name in services
+        ]
+    outcomes = [ended("settings", "environment", _environment(), 0.0)]
+    for task in running:
+        outcomes += task.result()
+    return Report(tuple(outcomes))
+
+
+def _environment() -> list[Finding]:
+    return [
+        warning(f"{name} is set and nothing reads it", "is it misspelt? see `cdcd config`")
+        for name in unknown_variables()
+    ]
+
+
+async def _service(
+    name: str, service: Service, settings: Settings, patterns: Sequence[str]
+) -> list[Outcome]:
+    started = time.monotonic()
+    connection = service.connect(settings)
+    try:
+        async with asyncio.timeout(CHECK_SECONDS_MAX):
+            door = await connection.__aenter__()
+    except (CdcdError, TimeoutError) as error:
+        seconds = time.monotonic() - started
+        reason = failed(name, "connection", _named(name, error), seconds)
+        return [reason, *(skipped(name, check) for check in service.checks)]
+    outcomes = [ended(name, "connection", [], time.monotonic() - started)]
+    try:
+        for title, check in service.checks.items():
+            call = check(door, settings, patterns)
+            outcomes.append(await _outcome(name, title, call))
+    finally:
+        await connection.__aexit__(None, None, None)
+    return outcomes
+
+
+async def _outcome(service: str, title: str, call: Awaitable[list[Finding]]) -> Outcome:
+    started = time.monotonic()
+    try:
+        async with asyncio.timeout(CHECK_SECONDS_MAX):
+            findings = await call
+    except (CdcdError, TimeoutError) as error:
+        return failed(service, title, _named(service, error), time.monotonic() - started)
+    return ended(service, title, findings, time.monotonic() - started)
+
+
+def _named(service: str, error: CdcdError | TimeoutError) -> CdcdError:
+    if isinstance(error, CdcdError):
+        return error
+    return Transient(f"{service}: no answer within {CHECK_SECONDS_MAX:.0f} s")
