@@ -4,7 +4,6 @@ import sys
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from cdcd.ops.logs import redact_text
 from cdcd.preflight.report import Level, Outcome, Report, Result
@@ -30,22 +29,23 @@ def console() -> Console:
 
 def show_report(out: Console, report: Report, *, verbose: bool) -> None:
     """Each check on a line, its findings under it; good ones are counted unless verbose."""
-    shown = [o for o in report.outcomes if verbose or o.result is not Result.GOOD]
-    for outcome in shown:
-        out.print(f"{outcome.service:10}{outcome.check:14}{_MARKS[outcome.result]}")
-        _show_findings(out, outcome, verbose=verbose)
+    for outcome in report.outcomes:
+        if verbose or outcome.result not in {Result.GOOD, Result.SKIPPED}:
+            out.print(f"{outcome.service:10}{outcome.check:14}{_MARKS[outcome.result]}")
+            _show_findings(out, outcome, verbose=verbose)
     good = sum(o.result is Result.GOOD for o in report.outcomes)
-    out.print(f"{good} of {len(report.outcomes)} checks are good")
+    skipped = sum(o.result is Result.SKIPPED for o in report.outcomes)
+    rest = f", {skipped} were skipped" if skipped else ""
+    out.print(f"{good} of {len(report.outcomes)} checks are good{rest}")
 
 
 def _show_findings(out: Console, outcome: Outcome, *, verbose: bool) -> None:
-    lines = Table(box=None, show_header=False, padding=(0, 0, 0, 2))
     for finding in outcome.findings:
         if finding.level is Level.NOTE and not verbose:
             continue
         style = _LEVELS[finding.level]
-        lines.add_row(f"[{style}]{escape(redact_text(finding.message))}[/]")
+        # Folded by the terminal, so that a line can be searched for and copied.
+        message = escape(redact_text(finding.message))
+        out.print(f"  [{style}]{message}[/]", soft_wrap=True)
         if finding.hint:
-            lines.add_row(f"  {escape(redact_text(finding.hint))}")
-    if lines.row_count:
-        out.print(lines)
+            out.print(f"    {escape(redact_text(finding.hint))}", soft_wrap=True)

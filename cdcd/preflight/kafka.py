@@ -34,8 +34,8 @@ def judge_replication(settings: KafkaSettings, cluster: Cluster) -> list[Finding
     if wanted > cluster.brokers:
         findings.append(
             problem(
-                f"kafka.topic_replication_factor is {wanted} and there are {cluster.brokers}"
-                " broker(s): topics cannot be made",
+                f"kafka.topic_replication_factor is {wanted} and the number of brokers is"
+                f" {cluster.brokers}: topics cannot be made",
                 "add brokers, or set it lower where losing changes is acceptable",
             )
         )

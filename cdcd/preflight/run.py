@@ -3,15 +3,18 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
 from cdcd.config.origin import unknown_variables
 from cdcd.config.settings import Settings
 from cdcd.model.errors import CdcdError, Transient
+from cdcd.ops.logs import get_logger
 from cdcd.preflight import kafka, postgres, registry, scylla
 from cdcd.preflight.report import Finding, Outcome, Report, ended, failed, skipped, warning
+
+log = get_logger()
 
 CHECK_SECONDS_MAX = 30.0
 
@@ -55,23 +58,22 @@ def _environment() -> list[Finding]:
 async def _service(
     name: str, service: Service, settings: Settings, patterns: Sequence[str]
 ) -> list[Outcome]:
-    started = time.monotonic()
-    connection = service.connect(settings)
-    try:
-        async with asyncio.timeout(CHECK_SECONDS_MAX):
-            door = await connection.__aenter__()
-    except (CdcdError, TimeoutError) as error:
-        seconds = time.monotonic() - started
-        reason = failed(name, "connection", _named(name, error), seconds)
-        return [reason, *(skipped(name, check) for check in service.checks)]
-    outcomes = [ended(name, "connection", [], time.monotonic() - started)]
-    try:
-        for title, check in service.checks.items():
-            call = check(door, settings, patterns)
-            outcomes.append(await _outcome(name, title, call))
-    finally:
-        await connection.__aexit__(None, None, None)
-    return outcomes
+    async with AsyncExitStack() as stack:
+        opened: list[Any] = []
+
+        async def connect() -> list[Finding]:
+            opened.append(await stack.enter_async_context(service.connect(settings)))
+            return []
+
+        connection = await _outcome(name, "connection", connect())
+        if not opened:
+            return [connection, *(skipped(name, check) for check in service.checks)]
+        (door,) = opened
+        checks = [
+            await _outcome(name, title, check(door, settings, patterns))
+            for title, check in service.checks.items()
+        ]
+    return [connection, *checks]
 
 
 async def _outcome(service: str, title: str, call: Awaitable[list[Finding]]) -> Outcome:
@@ -79,12 +81,19 @@ async def _outcome(service: str, title: str, call: Awaitable[list[Finding]]) -> 
     try:
         async with asyncio.timeout(CHECK_SECONDS_MAX):
             findings = await call
-    except (CdcdError, TimeoutError) as error:
+    except Exception as error:  # noqa: BLE001  a fault of one check must not hide the others' answers
         return failed(service, title, _named(service, error), time.monotonic() - started)
     return ended(service, title, findings, time.monotonic() - started)
 
 
-def _named(service: str, error: CdcdError | TimeoutError) -> CdcdError:
+def _named(service: str, error: Exception) -> CdcdError:
     if isinstance(error, CdcdError):
+        if isinstance(error, Transient) and not error.hint:
+            return Transient(error.message, f"is it up, and is its address in [{service}] right?")
         return error
-    return Transient(f"{service}: no answer within {CHECK_SECONDS_MAX:.0f} s")
+    if isinstance(error, TimeoutError):
+        return Transient(f"no answer within {CHECK_SECONDS_MAX:.0f} s", f"see [{service}]")
+    log.debug("a check failed", service=service, exc_info=error)
+    return Transient(
+        f"unexpected {type(error).__name__}, which is a bug in cdcd", "run with `cdcd -v check`"
+    )
