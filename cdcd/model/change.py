@@ -27,7 +27,7 @@ class Operation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Which log row a change came from: 16 bytes each of stream and `cdc$time`, and the sequence."""
+    """Which log row a change came from: stream and `cdc$time`, 16 bytes each, and sequence."""
 
     stream: bytes
     time: bytes

@@ -1,8 +1,8 @@
 """CQL types as a tree, read from the text that `system_schema` holds.
 
 `parse("frozen<map<text, int>>")` gives the tree; unknown names are looked up among the keyspace's
-user-defined types. The grammar is the one of `system_schema.columns.type` in ScyllaDB and Cassandra:
-a name, optionally `<` arguments `>`, where `vector` takes a type and a whole number.
+user-defined types. The grammar is the one of `system_schema.columns.type` in ScyllaDB and
+Cassandra: a name, optionally `<` arguments `>`, where `vector` takes a type and a whole number.
 """
 
 import re

@@ -45,5 +45,5 @@ class Assignment:
     positions: Mapping[str, Mapping[int, Position]]
 
 
-class LanesLost(Exception):  # noqa: N818  not an error: lanes move when workers come and go
+class LanesLost(Exception):
     """The assignment is no longer this worker's; what is in flight must be dropped."""

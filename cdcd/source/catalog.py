@@ -48,6 +48,7 @@ class Catalog:
     and cannot be replicated, and what has CDC and cannot be replicated.
     """
 
+    version: str = ""
     tables: Mapping[str, SourceTable] = field(default_factory=dict)
     refused: Mapping[str, Why] = field(default_factory=dict)
     passed_over: Mapping[str, Why] = field(default_factory=dict)
@@ -64,6 +65,7 @@ class Catalog:
 class Schema:
     """The rows of the system tables that a catalog is made from."""
 
+    version: str
     options: Sequence[Row]
     tables: Sequence[Row]
     columns: Sequence[Row]
@@ -71,9 +73,16 @@ class Schema:
     keyspaces: Sequence[Row]
 
 
+async def schema_version(session: Session) -> str:
+    """The version of the cluster's schema; every DDL statement changes it."""
+    rows = await session.query("SELECT schema_version FROM system.local")
+    return str(rows[0]["schema_version"])
+
+
 async def read_schema(session: Session) -> Schema:
-    """Read the system tables."""
+    """Read the system tables. The version is read first: what changes meanwhile is read again."""
     return Schema(
+        version=await schema_version(session),
         options=await session.query(
             "SELECT keyspace_name, table_name, cdc, partitioner FROM system_schema.scylla_tables"
         ),
@@ -123,7 +132,7 @@ def find(schema: Schema, patterns: Iterable[str]) -> Catalog:
             refused[name] = refusal
         elif not no_cdc:
             tables[name] = index.source_table(keyspace, table)
-    return Catalog(tables, refused, passed_over)
+    return Catalog(schema.version, tables, refused, passed_over)
 
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:

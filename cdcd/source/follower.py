@@ -16,6 +16,7 @@ from cdcd.ops.status import StageState
 from cdcd.source.catalog import SourceTable
 from cdcd.source.log_reader import LogReader, WindowTooWide
 from cdcd.source.progress import Progress, Start, check_saved, first_position, missing
+from cdcd.source.schema_watch import SchemaWatch
 from cdcd.source.session import Session, StatementRefused
 from cdcd.source.windows import Pace, next_width
 
@@ -29,6 +30,7 @@ class Surroundings:
     session: Session
     settings: SourceSettings
     in_flight: asyncio.Semaphore
+    schema: SchemaWatch
     board: Board
     start: Start
     lanes: LaneSet
@@ -39,17 +41,12 @@ class Surroundings:
 class Follower:
     """One table, from its saved positions on, for as long as this worker owns its lanes."""
 
-    def __init__(
-        self,
-        table: SourceTable,
-        generations: tuple[Generation, ...],
-        saved: Mapping[int, Position],
-        around: Surroundings,
-    ) -> None:
+    def __init__(self, saved: Mapping[int, Position], around: Surroundings) -> None:
         self._around = around
         self._saved = saved
-        self._table = table
-        self._generations = generations
+        self._table: SourceTable
+        self._generations: tuple[Generation, ...]
+        self._schema_version: str
         self._reader: LogReader | None = None
         settings = around.settings
         self._pace = Pace(
@@ -60,11 +57,14 @@ class Follower:
         self._idle_ms = int(settings.idle_window_seconds_max * 1000)
         self._width_ms = self._pause_ms = self._pace.min_ms
 
-    def update(self, table: SourceTable, generations: tuple[Generation, ...]) -> None:
-        """Take over what the catalog says now; it holds from the next window on."""
-        if table.spec != self._table.spec:
+    def update(
+        self, table: SourceTable, generations: tuple[Generation, ...], schema_version: str
+    ) -> None:
+        """Take over what the catalog says now, before the first run too."""
+        if self._reader is not None and table.spec != self._reader.table:
             self._reader = None
         self._table, self._generations = table, generations
+        self._schema_version = schema_version
 
     async def run(self) -> None:
         """Read until cancelled. Raises TableStopped where this table cannot go on."""
@@ -114,6 +114,7 @@ class Follower:
     async def _step(self, progress: Progress, reader: LogReader) -> float:
         """Read the next window, if one is due; gives the seconds to wait before the next step."""
         around, table, generations = self._around, self._table, self._generations
+        version = self._schema_version
         now_ms = wall_clock_ms()
         for position in progress.positions.values():
             check_saved(table, generations, position, now_ms)
@@ -132,6 +133,9 @@ class Follower:
         except StatementRefused as refused:
             name = table.spec.full_name
             raise TableStopped(name, refused.message, "is the table still there?") from refused
+        if events and await around.schema.version_after_now() != version:
+            around.schema.want_catalog()
+            return self._pace.min_ms / 1000
         self._width_ms = next_width(self._width_ms, len(events), self._pace)
         self._pause_ms = self._pace.min_ms if events else min(self._pause_ms * 2, self._idle_ms)
         moved = progress.advance(lanes.owned, generation, window)

@@ -9,7 +9,8 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 from cassandra import (
     AuthenticationFailed,
@@ -39,8 +40,6 @@ from cassandra.query import PreparedStatement, dict_factory, tuple_factory
 from cdcd.config.settings import ScyllaSettings
 from cdcd.model.errors import CdcdError, ConfigurationError, Transient
 
-# Under the name that readers import: the driver ships no types.
-Statement = PreparedStatement
 RawRow = tuple[bytes | None, ...]
 
 # The execution profile of raw reads.
@@ -77,10 +76,18 @@ def _as_blobs(metadata: Any) -> Any:
 
 
 class _RawProtocol(ProtocolHandler):  # type: ignore[misc]
-    message_types_by_opcode = {
+    message_types_by_opcode: ClassVar = {
         **ProtocolHandler.message_types_by_opcode,
         _RawResult.opcode: _RawResult,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A prepared read."""
+
+    text: str
+    prepared: PreparedStatement
 
 
 class Session:
@@ -140,14 +147,14 @@ class Session:
         statement.consistency_level = ConsistencyLevel.name_to_value[self._settings.consistency]
         statement.fetch_size = page_rows
         statement.is_idempotent = True
-        return statement
+        return Statement(cql, statement)
 
     async def read(
         self, statement: Statement, params: Mapping[str, object] | Sequence[object]
     ) -> AsyncIterator[list[RawRow]]:
         """The pages of a prepared read, as raw bytes."""
-        future = self._raw.execute_async(statement, params, execution_profile=_RAW)
-        async for page in _pages(future, statement.query_string):
+        future = self._raw.execute_async(statement.prepared, params, execution_profile=_RAW)
+        async for page in _pages(future, statement.text):
             yield page
 
 

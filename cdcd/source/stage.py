@@ -23,6 +23,7 @@ from cdcd.source.catalog import Catalog, SourceTable, find, read_schema
 from cdcd.source.follower import STAGE, Follower, Surroundings
 from cdcd.source.generations import Generations
 from cdcd.source.progress import Start
+from cdcd.source.schema_watch import SchemaWatch
 from cdcd.source.session import Session
 
 log = get_logger(stage=STAGE)
@@ -84,6 +85,7 @@ async def _follow(source: Source, lanes: Lanes, assignment: Assignment) -> None:
         session=source.session,
         settings=source.settings,
         in_flight=asyncio.Semaphore(source.settings.reads_in_flight_max),
+        schema=SchemaWatch(source.session),
         board=source.board,
         start=source.start,
         lanes=assignment.lanes,
@@ -123,7 +125,7 @@ async def _follow_catalog(
             source.board.stage(STAGE, StageState.RUNNING)
         except Transient as error:
             source.board.retried(STAGE, str(error))
-        await asyncio.sleep(source.settings.catalog_seconds)
+        await around.schema.wanted(source.settings.catalog_seconds)
 
 
 class _Tables:
@@ -149,9 +151,9 @@ class _Tables:
         for name, table in catalog.tables.items():
             generations = await _generations_of(self._generations, table)
             if name in self._following:
-                self._following[name][0].update(table, generations)
+                self._following[name][0].update(table, generations, catalog.version)
             else:
-                self._begin(name, table, generations)
+                self._begin(table, generations, catalog.version)
         for name, wrong in catalog.refused.items():
             self._end(name, wrong.reason, wrong.hint)
         for name, why in catalog.passed_over.items():
@@ -163,11 +165,13 @@ class _Tables:
         for name in self._following.keys() - catalog.tables.keys() - self._told:
             self._end(name, "was dropped", "its target stays as it is")
 
-    def _begin(self, name: str, table: SourceTable, generations: tuple[Generation, ...]) -> None:
+    def _begin(self, table: SourceTable, generations: tuple[Generation, ...], version: str) -> None:
+        name = table.spec.full_name
         saved = self._assignment.positions.get(name, {})
-        follower = Follower(table, generations, saved, self._around)
+        follower = Follower(saved, self._around)
+        follower.update(table, generations, version)
         self._board.table(name, TableState.RUNNING)
-        task = self._group.create_task(_guarded(follower, name, self._board))
+        task = self._group.create_task(_guarded(follower, self._board))
         self._following[name] = (follower, task)
 
     def _end(self, name: str, reason: str, hint: str) -> None:
@@ -190,7 +194,7 @@ async def _generations_of(generations: Generations, table: SourceTable) -> tuple
     return found
 
 
-async def _guarded(follower: Follower, name: str, board: Board) -> None:
+async def _guarded(follower: Follower, board: Board) -> None:
     """Run a follower; a table that cannot go on stops alone."""
     try:
         await follower.run()

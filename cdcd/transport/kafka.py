@@ -1,4 +1,4 @@
-"""What every Kafka client of cdcd has in common: its configuration and the reading of its errors."""
+"""What every Kafka client of cdcd has in common: its properties, and the reading of its errors."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ _FENCED = frozenset(
 
 
 def client_properties(settings: KafkaSettings, role: str, **extra: object) -> dict[str, Any]:
-    """librdkafka's properties for one client; `role` names it in the brokers' logs."""
+    """The properties of one client; `role` names it in the brokers' logs."""
     timeout_ms = int(settings.request_timeout_seconds * 1000)
     return {
         "bootstrap.servers": settings.bootstrap_servers,

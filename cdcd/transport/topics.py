@@ -90,7 +90,7 @@ class Topics:
         if found != lanes:
             raise ConfigurationError(
                 f"the pipeline has {found} lanes, and the settings say {lanes}",
-                "the number is fixed when a pipeline is made: set `lanes` back, or use another name",
+                "it is fixed when a pipeline is made: set `lanes` back, or use another name",
             )
 
     async def _make(self, name: str, partitions: int, config: dict[str, str]) -> int:
@@ -128,14 +128,10 @@ class Topics:
         self, partitions: Iterable[tuple[str, int]], *, committed: bool = False
     ) -> Mapping[tuple[str, int], int]:
         """The offset behind the last record: of all records, or of the committed ones only."""
-        level = (
-            IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
-        )
+        level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
         return await self._offsets(partitions, OffsetSpec.latest(), level)
 
-    async def starts(
-        self, partitions: Iterable[tuple[str, int]]
-    ) -> Mapping[tuple[str, int], int]:
+    async def starts(self, partitions: Iterable[tuple[str, int]]) -> Mapping[tuple[str, int], int]:
         """The offset of the oldest record that is retained."""
         return await self._offsets(
             partitions, OffsetSpec.earliest(), IsolationLevel.READ_UNCOMMITTED
