@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from confluent_kafka import (
     Consumer,
@@ -22,29 +22,13 @@ from confluent_kafka import (
 from cdcd.config.settings import KafkaSettings
 from cdcd.model.errors import ConfigurationError, Transient
 from cdcd.transport.kafka import client_properties, failure
+from cdcd.transport.records import Partition, Record
 
 Result = TypeVar("Result")
 
 # What the client keeps fetched ahead; together with the callers' own limits this bounds memory.
 PREFETCH_RECORDS = 20_000
 PREFETCH_KIB_MAX = 32 * 1024
-
-
-class Partition(NamedTuple):
-    """One partition of a topic."""
-
-    topic: str
-    number: int
-
-
-class Record(NamedTuple):
-    """One record as it was read; `timestamp_ms` is when it was produced."""
-
-    partition: Partition
-    offset: int
-    timestamp_ms: int
-    key: bytes | None
-    value: bytes | None
 
 
 @dataclass(slots=True)
@@ -66,7 +50,6 @@ class ChangeConsumer:
     """A member of the sinks' consumer group. Use with `async with`; calls raise our failures."""
 
     def __init__(self, settings: KafkaSettings, name: str, instance: str) -> None:
-        self._timeout_seconds = settings.request_timeout_seconds
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="consumer")
         self._assigned: tuple[Partition, ...] | None = None
         self._properties = client_properties(
@@ -105,18 +88,6 @@ class ChangeConsumer:
         finally:
             self._thread.shutdown(wait=False)
 
-    async def topics(self, prefix: str) -> dict[str, int]:
-        """The topics whose name begins so, with their number of partitions."""
-        client = self._opened()
-        found = await self._run(
-            "listing topics", lambda: client.list_topics(timeout=self._timeout_seconds)
-        )
-        return {
-            name: len(topic.partitions)
-            for name, topic in found.topics.items()
-            if name.startswith(prefix) and topic.error is None
-        }
-
     async def subscribe(self, topics: Iterable[str]) -> None:
         """Read these topics from now on, and no others."""
         client = self._opened()
@@ -131,14 +102,6 @@ class ChangeConsumer:
     async def fetch(self, records_max: int, wait_seconds: float) -> Fetched:
         """Wait for the first record at most so long, then take with it what is there already."""
         return await self._run("reading", lambda: self._fetch(records_max, wait_seconds))
-
-    async def bounds(self, partition: Partition) -> tuple[int, int]:
-        """The partition's first offset and the one behind its last."""
-        client, at = self._opened(), TopicPartition(partition.topic, partition.number)
-        return await self._run(
-            f"asking for the bounds of {partition.topic}/{partition.number}",
-            lambda: client.get_watermark_offsets(at, timeout=self._timeout_seconds),
-        )
 
     async def start(self, positions: Mapping[Partition, int]) -> None:
         """Fetch these partitions of the assignment from these offsets, and no others.

@@ -1,0 +1,70 @@
+-- What cdcd keeps in the target database. Run once, in one transaction, by the first worker that
+-- finds no schema `cdcd`; `cdcd.sink.schema` knows the version.
+
+CREATE SCHEMA cdcd;
+
+CREATE TABLE cdcd.meta (
+    state_version integer NOT NULL
+);
+
+-- The next offset to apply, written in the transaction that applies everything below it. These
+-- rows are the truth; the offsets that Kafka keeps only follow them.
+CREATE TABLE cdcd.offsets (
+    pipeline    text        NOT NULL,
+    topic       text        NOT NULL,
+    partition   integer     NOT NULL,
+    next_offset bigint      NOT NULL,
+    updated_at  timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (pipeline, topic, partition)
+)
+-- Rows change with every batch: room in the page lets the update stay off the index.
+WITH (fillfactor = 50);
+
+-- Which source table's rows a target holds. One target has one writer.
+CREATE TABLE cdcd.targets (
+    target_schema text        NOT NULL,
+    target_table  text        NOT NULL,
+    pipeline      text        NOT NULL,
+    source_table  text        NOT NULL,
+    created_at    timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (target_schema, target_table)
+);
+
+-- Comparisons of source and target; `validation_summary` shows the latest finished one of a table.
+CREATE TABLE cdcd.reconcile_runs (
+    id            bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    run_id        uuid        NOT NULL,
+    pipeline      text        NOT NULL,
+    source_table  text        NOT NULL,
+    target_schema text        NOT NULL,
+    target_table  text        NOT NULL,
+    state         text        NOT NULL CHECK (state IN ('running', 'finished', 'failed')),
+    rows_source   bigint      NOT NULL DEFAULT 0,
+    rows_target   bigint      NOT NULL DEFAULT 0,
+    missing       bigint      NOT NULL DEFAULT 0,
+    extra         bigint      NOT NULL DEFAULT 0,
+    different     bigint      NOT NULL DEFAULT 0,
+    repaired      bigint      NOT NULL DEFAULT 0,
+    started_at    timestamptz NOT NULL DEFAULT now(),
+    checked_at    timestamptz
+);
+
+CREATE INDEX ON cdcd.reconcile_runs (target_schema, target_table, checked_at DESC);
+
+-- Each target with its latest finished comparison, or nulls.
+CREATE VIEW cdcd.latest_runs AS
+SELECT t.target_schema, t.source_table, r.checked_at, r.rows_source, r.rows_target,
+       r.missing + r.extra + r.different AS wrong,
+       r.rows_source - r.missing - r.different AS rows_equal,
+       r.rows_source + r.extra AS rows_either
+FROM cdcd.targets t
+LEFT JOIN LATERAL (
+    SELECT *
+    FROM cdcd.reconcile_runs r
+    WHERE r.target_schema = t.target_schema AND r.target_table = t.target_table
+      AND r.pipeline = t.pipeline AND r.source_table = t.source_table AND r.state = 'finished'
+    ORDER BY r.checked_at DESC, r.id DESC
+    LIMIT 1
+) r ON true;
+
+INSERT INTO cdcd.meta (state_version) VALUES (1);

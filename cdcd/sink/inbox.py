@@ -1,0 +1,120 @@
+"""Records of one table that wait for their batch. Pure: it only counts and cuts."""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cdcd.transport.records import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A partition's step from its saved offset, None where nothing is saved, to the next."""
+
+    partition: int
+    start: int | None
+    next_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Records of one batch in order, and the offsets behind them; of one epoch of the inbox."""
+
+    epoch: int
+    records: list[Record]
+    moves: list[Move]
+
+
+class Inbox:
+    """A bounded buffer. `epoch` changes whenever what was in it became void."""
+
+    def __init__(self, rows_max: int, bytes_max: int) -> None:
+        self.epoch = 0
+        self.rows = 0
+        self._bytes = 0
+        self._rows_max = rows_max
+        self._bytes_max = bytes_max
+        self._records: deque[Record] = deque()
+        # By partition: where the next slice starts (None: nothing is saved yet), where the next
+        # record is to come from, and the end as it was last seen.
+        self._starts: dict[int, int | None] = {}
+        self._next: dict[int, int] = {}
+        self._ends: dict[int, int] = {}
+
+    def begin(self, saved: Mapping[int, int | None]) -> None:
+        """Void everything; these partitions are read from their saved offsets."""
+        self.clear()
+        self._starts = dict(saved)
+        self._next = {number: offset or 0 for number, offset in saved.items()}
+
+    def clear(self) -> None:
+        """Void everything; no partition is read."""
+        self.epoch += 1
+        self.rows = self._bytes = 0
+        self._records.clear()
+        self._starts, self._next, self._ends = {}, {}, {}
+
+    def offer(self, record: Record) -> None:
+        """Put a record in. One that is not of these partitions, or not next, is passed over."""
+        number, offset = record.partition.number, record.offset
+        if offset < self._next.get(number, offset + 1):
+            return
+        self._next[number] = offset + 1
+        self._records.append(record)
+        self.rows += 1
+        self._bytes += _size(record)
+
+    def offer_end(self, number: int, offset: int) -> None:
+        """Everything of the partition below `offset` has been put in."""
+        if number in self._next:
+            self._ends[number] = offset
+            self._next[number] = max(self._next[number], offset)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing should be put in for now."""
+        return self.rows >= self._rows_max or self._bytes >= self._bytes_max
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it is at most half full."""
+        return self.rows * 2 <= self._rows_max and self._bytes * 2 <= self._bytes_max
+
+    @property
+    def positions(self) -> dict[int, int]:
+        """By partition: the offset from which the next record is to come."""
+        return dict(self._next)
+
+    def take(self, rows_max: int, bytes_max: int) -> Slice:
+        """The next records within the limits, at least one if there is any.
+
+        When that empties the inbox, partitions whose end was seen step up to it: transaction
+        markers take offsets too, and a saved offset must not fall behind the topic's start when
+        retention removes them.
+        """
+        records: list[Record] = []
+        size = 0
+        while self._records and len(records) < rows_max:
+            size += _size(self._records[0])
+            if records and size > bytes_max:
+                size -= _size(self._records[0])
+                break
+            records.append(self._records.popleft())
+        self.rows -= len(records)
+        self._bytes -= size
+        behind = {r.partition.number: r.offset + 1 for r in records}
+        if not self._records:
+            for number, end in self._ends.items():
+                behind[number] = max(end, behind.get(number, 0))
+            self._ends = {}
+        moves = [
+            Move(number, self._starts[number], offset)
+            for number, offset in behind.items()
+            if offset != (self._starts[number] or 0)
+        ]
+        self._starts.update(behind)
+        return Slice(self.epoch, records, moves)
+
+
+def _size(record: Record) -> int:
+    return len(record.key or b"") + len(record.value or b"")

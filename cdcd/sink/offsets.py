@@ -1,0 +1,61 @@
+"""The saved offsets: what has been applied, and the compare-and-set that makes it exactly once."""
+
+from collections.abc import Iterable
+
+from cdcd.model.errors import InvariantBroken
+from cdcd.sink.inbox import Move
+from cdcd.sink.pool import Connection, Pool
+
+_READ = "SELECT partition, next_offset FROM cdcd.offsets WHERE pipeline = $1 AND topic = $2"
+_ADVANCE = """
+UPDATE cdcd.offsets AS o
+SET next_offset = m.next_offset, updated_at = clock_timestamp()
+FROM unnest($3::integer[], $4::bigint[], $5::bigint[]) AS m (partition, start, next_offset)
+WHERE o.pipeline = $1 AND o.topic = $2 AND o.partition = m.partition AND o.next_offset = m.start
+"""
+_BEGIN = """
+INSERT INTO cdcd.offsets (pipeline, topic, partition, next_offset)
+SELECT $1, $2, m.partition, m.next_offset
+FROM unnest($3::integer[], $4::bigint[]) AS m (partition, next_offset)
+ORDER BY m.partition
+ON CONFLICT DO NOTHING
+"""
+
+
+class OffsetsMoved(Exception):
+    """A saved offset is not the one that the batch began at: somebody else has applied it."""
+
+
+async def read(pool: Pool, pipeline: str, topic: str) -> dict[int, int]:
+    """The saved offsets of a topic by partition."""
+    async with pool.connection() as connection:
+        rows = await connection.fetch(_READ, pipeline, topic)
+    return {row["partition"]: row["next_offset"] for row in rows}
+
+
+async def advance(connection: Connection, pipeline: str, topic: str, moves: Iterable[Move]) -> None:
+    """Save the steps in the connection's transaction, all of them or raise OffsetsMoved."""
+    ordered = sorted(moves, key=lambda m: m.partition)
+    for move in ordered:
+        if move.next_offset < (move.start or 0):
+            raise InvariantBroken(
+                f"{topic}/{move.partition}: offset {move.start} would go back to {move.next_offset}"
+            )
+    saved = [m for m in ordered if m.start is not None]
+    new = [m for m in ordered if m.start is None]
+    if saved:
+        columns = [m.partition for m in saved], [m.start for m in saved]
+        done = await connection.execute(
+            _ADVANCE, pipeline, topic, *columns, [m.next_offset for m in saved]
+        )
+        _check(done, len(saved), topic)
+    if new:
+        done = await connection.execute(
+            _BEGIN, pipeline, topic, [m.partition for m in new], [m.next_offset for m in new]
+        )
+        _check(done, len(new), topic)
+
+
+def _check(done: str, expected: int, topic: str) -> None:
+    if int(done.rpartition(" ")[2]) != expected:
+        raise OffsetsMoved(topic)

@@ -1,0 +1,239 @@
+"""The only door to asyncpg: connections that speak our value forms, and what their failures mean.
+
+Nothing that leaves this module quotes a row's values: PostgreSQL puts them into details, and into
+the messages of whole classes of errors, so those are replaced by the condition's name.
+"""
+
+import asyncio
+import re
+import ssl
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Hashable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any, cast
+
+import asyncpg
+
+from cdcd.config.settings import PostgresSettings
+from cdcd.model.errors import CdcdError, ConfigurationError, Fatal, Transient
+
+Row = tuple[Any, ...]
+
+# `cdcd.model.typemap` makes these as the binary protocol's own counts, in tuples of one: Python's
+# types end at year 9999 and begin at year 1.
+_TUPLE_TYPES = ("timestamptz", "date", "time")
+
+# Added to the server's own limit, so that its clear error arrives first.
+_ANSWER_SECONDS = 5.0
+# Prepared statements that one connection keeps: some for each table and shape.
+STATEMENTS_MAX = 1000
+# How long an idle connection is kept.
+IDLE_SECONDS = 300.0
+
+
+if TYPE_CHECKING:
+    _Connection = asyncpg.Connection[Any]
+else:
+    _Connection = asyncpg.Connection  # the stubs' parameter is not there at run time
+
+
+class Connection(_Connection):
+    """A connection that knows its staging tables, by what they are for; the least used first."""
+
+    __slots__ = ("staging", "staging_made")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.staging: OrderedDict[Hashable, str] = OrderedDict()
+        self.staging_made = 0
+
+
+class Kind(Enum):
+    """What a failure means for the batch that met it."""
+
+    TRANSIENT = auto()
+    REJECTED = auto()
+    TABLE = auto()
+    CONFIGURATION = auto()
+    FATAL = auto()
+
+
+# By SQLSTATE or its class, the longer one wins (PostgreSQL manual, appendix A).
+SQLSTATES = {
+    "08": Kind.TRANSIENT,  # connection
+    "08P01": Kind.FATAL,  # protocol violation
+    "0A000": Kind.TABLE,  # feature not supported
+    "21": Kind.REJECTED,  # cardinality: two keys that PostgreSQL cannot tell apart
+    "22": Kind.REJECTED,  # data
+    "23": Kind.REJECTED,  # constraints, which only the target's owner can have added
+    "25006": Kind.TRANSIENT,  # read only: a standby, until the fail-over has ended
+    "25P03": Kind.TRANSIENT,  # idle in transaction for too long
+    "28": Kind.CONFIGURATION,  # authorization
+    "3D": Kind.CONFIGURATION,  # no such database
+    "3F": Kind.TABLE,  # no such schema
+    "40": Kind.TRANSIENT,  # rolled back: deadlock, serialization
+    "42": Kind.TABLE,  # the target is not what it was: dropped, renamed, retyped
+    "42501": Kind.CONFIGURATION,  # privilege
+    "44": Kind.REJECTED,  # check option
+    "53": Kind.TRANSIENT,  # resources: disk, memory, connections
+    "54": Kind.REJECTED,  # program limits: a key too long for an index
+    "55": Kind.TRANSIENT,  # object in use, lock not available
+    "57": Kind.TRANSIENT,  # operator: shutdown, start-up, statement timeout
+    "58": Kind.TRANSIENT,  # input and output
+    "P0001": Kind.REJECTED,  # raised by a trigger on the target
+}
+
+
+class Rejected(CdcdError):
+    """PostgreSQL refuses a value of the batch."""
+
+
+class TargetBroken(CdcdError):
+    """The target table is not as cdcd left it."""
+
+
+def kind_of(sqlstate: str | None) -> Kind:
+    """What a SQLSTATE means; an unknown one is fatal."""
+    code = sqlstate or ""
+    return SQLSTATES.get(code) or SQLSTATES.get(code[:2]) or Kind.FATAL
+
+
+_ERRORS: dict[Kind, type[CdcdError]] = {
+    Kind.TRANSIENT: Transient,
+    Kind.REJECTED: Rejected,
+    Kind.TABLE: TargetBroken,
+    Kind.CONFIGURATION: ConfigurationError,
+    Kind.FATAL: Fatal,
+}
+
+
+def failure(error: Exception) -> CdcdError:
+    """What an exception of the driver means, without a value of a row in it."""
+    if isinstance(error, asyncpg.InvalidCachedStatementError):
+        return Transient("PostgreSQL: another worker changed the table")
+    if isinstance(error, asyncpg.ClientConfigurationError):
+        # The driver quotes the URL here, and the URL has the password.
+        return ConfigurationError("PostgreSQL: [postgres] dsn is not a connection URL")
+    if isinstance(error, asyncpg.PostgresError):
+        kind = kind_of(error.sqlstate)
+        hint = "see [postgres] in the settings" if kind is Kind.CONFIGURATION else ""
+        return _ERRORS[kind](f"PostgreSQL: {_said(error, kind)}", hint)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return ConfigurationError(f"PostgreSQL: {error.verify_message}", "see [postgres] dsn")
+    if isinstance(error, TimeoutError):
+        return Transient("PostgreSQL: no answer in time")
+    return Transient(f"PostgreSQL: {error}")
+
+
+def _said(error: asyncpg.PostgresError, kind: Kind) -> str:
+    condition = _words(type(error).__name__)
+    if kind is not Kind.REJECTED:
+        return f"{error.args[0] if error.args else condition} (SQLSTATE {error.sqlstate})"
+    places = ("table_name", "column_name", "constraint_name")
+    found = [f"{p.removesuffix('_name')} {v}" for p in places if (v := getattr(error, p, None))]
+    return ", ".join([f"{condition} (SQLSTATE {error.sqlstate})", *found])
+
+
+def _words(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", " ", name.removesuffix("Error")).lower()
+
+
+@contextmanager
+def ours() -> Iterator[None]:
+    """Turn the driver's exceptions into ours."""
+    try:
+        yield
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        # "from None": a traceback with the driver's exception would show its details. OSError
+        # holds TimeoutError and the errors of TLS.
+        raise failure(error) from None
+
+
+async def copy(connection: Connection, table: str, columns: list[str], rows: list[Row]) -> None:
+    """Binary COPY into a temporary table. Raises Rejected when a value does not fit its column."""
+    try:
+        await connection.copy_records_to_table(table, columns=columns, records=rows)
+    except (TypeError, ValueError, OverflowError):
+        # The codecs raise these, with the value in the message.
+        raise Rejected("PostgreSQL: a value that does not fit its column") from None
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+async def _prepare(connection: Any) -> None:
+    for name in _TUPLE_TYPES:
+        await connection.set_type_codec(
+            name, schema="pg_catalog", encoder=_same, decoder=_same, format="tuple"
+        )
+
+
+class Pool:
+    """At most `pool_connections_max` connections, made when they are needed."""
+
+    def __init__(self, settings: PostgresSettings, application_name: str) -> None:
+        self._settings = settings
+        self._application_name = application_name
+        self._pool: asyncpg.Pool[Any] | None = None
+
+    async def __aenter__(self) -> "Pool":
+        settings = self._settings
+        timeout = settings.statement_timeout_seconds
+        with ours():
+            self._pool = await asyncpg.create_pool(
+                settings.dsn.get_secret_value(),
+                min_size=0,
+                max_size=settings.pool_connections_max,
+                timeout=settings.connect_timeout_seconds,
+                command_timeout=timeout + _ANSWER_SECONDS,
+                init=_prepare,
+                connection_class=Connection,
+                statement_cache_size=STATEMENTS_MAX,
+                max_cached_statement_lifetime=0,
+                max_inactive_connection_lifetime=IDLE_SECONDS,
+                reset=_keep,
+                server_settings={
+                    "application_name": self._application_name,
+                    "statement_timeout": str(int(timeout * 1000)),
+                    # A worker that is gone without a word gives its locks back.
+                    "idle_in_transaction_session_timeout": str(int(timeout * 1000)),
+                    # Quoted identifiers mean what they say whatever the database's default is.
+                    "search_path": "pg_catalog, pg_temp",
+                },
+            )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._pool is None:
+            return
+        try:
+            async with asyncio.timeout(self._settings.connect_timeout_seconds):
+                await self._pool.close()
+        except TimeoutError:
+            self._pool.terminate()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection; errors of the driver leave the block as ours."""
+        if self._pool is None:
+            raise RuntimeError("the pool is used outside of its `async with`")
+        with ours():
+            async with self._pool.acquire() as found:
+                yield cast("Connection", found)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A connection in a transaction of its own."""
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    async def ping(self) -> None:
+        """Return when PostgreSQL answers."""
+        async with self.transaction() as connection:
+            await connection.fetchval("SELECT 1")
+
+
+async def _keep(_: Any) -> None:
+    """Staging tables live as long as their connection, so nothing is reset between two uses."""

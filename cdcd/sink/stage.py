@@ -1,0 +1,268 @@
+"""The sink stage: change topics to PostgreSQL rows, each change exactly once.
+
+A failure of one table stops or pauses that table. What is raised from `run` concerns all: Transient
+where the stage should be run again from what is saved, anything else where it should not.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from cdcd.config.settings import KafkaSettings, PostgresSettings, RegistrySettings, SinkSettings
+from cdcd.model.errors import TableStopped, Transient
+from cdcd.ops.board import Board
+from cdcd.ops.logs import get_logger
+from cdcd.ops.retry import Backoff
+from cdcd.ops.status import StageState, TableState
+from cdcd.sink import offsets
+from cdcd.sink.pool import Pool
+from cdcd.sink.schema import prepare_database
+from cdcd.sink.table import Table, Tools
+from cdcd.transport.consumer import ChangeConsumer, Fetched
+from cdcd.transport.records import Partition
+from cdcd.transport.registry import Registry
+from cdcd.transport.topics import Topics, table_of_topic
+
+log = get_logger()
+
+# How often topics are looked for that are new.
+CATALOG_SECONDS = 2.0
+# How long reading waits for a table whose inbox is full before it goes on without it. Pausing
+# throws away what the client has fetched ahead, so it is for tables that are stuck, not slow.
+STALL_SECONDS = 0.2
+# How long one idle fetch waits while a table is paused or waits for its positions.
+BUSY_FETCH_SECONDS = 0.05
+# How often the lag is looked at.
+LAG_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a sink is to do: the pipeline's name, this worker's, table patterns, and the settings."""
+
+    name: str
+    instance: str
+    patterns: tuple[str, ...]
+    kafka: KafkaSettings
+    registry: RegistrySettings
+    postgres: PostgresSettings
+    sink: SinkSettings
+
+
+async def run(plan: Plan, board: Board) -> None:
+    """Apply the pipeline's changes until cancelled."""
+    schema = plan.postgres.target_schema
+    registry = Registry(plan.registry)
+    async with Pool(plan.postgres, f"cdcd {plan.name}") as pool:
+        await prepare_database(pool, schema)
+        async with ChangeConsumer(plan.kafka, plan.name, plan.instance) as consumer:
+            tools = Tools(plan.name, schema, plan.sink, pool, registry, board)
+            sink = _Sink(plan, tools, consumer)
+            board.stage("sink", StageState.RUNNING)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(sink.follow_catalog(tasks))
+                tasks.create_task(sink.feed())
+
+
+class _Sink:
+    """The tables of one worker, and the one loop that feeds them all."""
+
+    def __init__(self, plan: Plan, tools: Tools, consumer: ChangeConsumer) -> None:
+        self._plan = plan
+        self._tools = tools
+        self._consumer = consumer
+        self._topics = Topics(plan.kafka)
+        # Tables that are subscribed to, by topic, and what the catalog has found since.
+        self._tables: dict[str, Table] = {}
+        self._found: list[Table] = []
+        self._refused: set[str] = set()
+        self._assigned: dict[str, set[Partition]] = {}
+        self._paused: set[str] = set()
+        self._unplaced: set[str] = set()
+        self._place_after = 0.0
+        self._place_attempt = 0
+        self._lag_after = 0.0
+
+    async def follow_catalog(self, tasks: asyncio.TaskGroup) -> None:
+        """Look for topics of the pipeline's tables, for ever, and make their targets."""
+        attempt, backoff = 0, Backoff(pause_seconds_max=self._plan.sink.retry_seconds_max)
+        while True:
+            try:
+                await self._look(tasks)
+                attempt = 0
+                await asyncio.sleep(CATALOG_SECONDS)
+            except Transient as error:
+                log.warning("looking for tables failed", exc_info=error)
+                await asyncio.sleep(backoff.pause_seconds(attempt))
+                attempt += 1
+
+    async def _look(self, tasks: asyncio.TaskGroup) -> None:
+        known = self._tables.keys() | self._refused | {t.topic for t in self._found}
+        for topic in sorted((await self._topics.partitions()).keys() - known):
+            name = table_of_topic(self._plan.name, topic)
+            if name is None or not any(fnmatchcase(name, p) for p in self._plan.patterns):
+                continue
+            table = Table(name, topic, self._tools)
+            try:
+                if not await table.open():
+                    continue
+            except TableStopped as error:
+                self._refused.add(topic)
+                table.stop(error)
+                continue
+            tasks.create_task(table.run())
+            self._found.append(table)
+
+    async def feed(self) -> None:
+        """Read and hand out, for ever. Only this loop calls the consumer."""
+        while True:
+            await self._subscribe()
+            busy = self._paused or self._unplaced
+            wait_seconds = BUSY_FETCH_SECONDS if busy else self._plan.sink.fetch_wait_seconds
+            fetched = await self._consumer.fetch(self._plan.sink.batch_rows_max, wait_seconds)
+            if fetched.assigned is not None:
+                self._assign(fetched.assigned)
+            self._hand_out(fetched)
+            await self._place()
+            await self._make_room()
+            await self._commit()
+
+    async def _subscribe(self) -> None:
+        if not self._found:
+            if not self._tables:
+                await asyncio.sleep(BUSY_FETCH_SECONDS)
+            return
+        self._tables |= {table.topic: table for table in self._found}
+        self._found = []
+        await self._consumer.subscribe(self._tables)
+
+    def _assign(self, partitions: Iterable[Partition]) -> None:
+        """The group has decided anew: whatever was read and not yet written is void."""
+        self._assigned = {}
+        for partition in partitions:
+            self._assigned.setdefault(partition.topic, set()).add(partition)
+        self._paused.clear()
+        for table in self._tables.values():
+            table.void()
+        self._unplaced = {t for t in self._assigned if not self._tables[t].is_stopped}
+        self._place_after = 0.0
+
+    def _hand_out(self, fetched: Fetched) -> None:
+        tables = self._tables
+        for record in fetched.records:
+            tables[record.partition.topic].offer(record)
+        for partition, offset in fetched.ends.items():
+            tables[partition.topic].inbox.offer_end(partition.number, offset)
+        for topic in {p.topic for p in fetched.gone}:
+            # What was there when it was placed has been deleted since: placing it anew says so.
+            tables[topic].void()
+            self._unplaced.add(topic)
+
+    async def _place(self) -> None:
+        """Begin to read tables at their saved offsets, those that do not know where to."""
+        lost = {t.topic for t in self._tables.values() if t.is_lost}
+        if lost - self._unplaced:
+            # Another worker was there: give the group time to say whose the partitions are.
+            self._unplaced |= lost
+            self._place_after = time.monotonic() + self._plan.kafka.session_timeout_seconds / 4
+        if not self._unplaced or time.monotonic() < self._place_after:
+            return
+        try:
+            for topic in sorted(self._unplaced):
+                await self._begin(self._tables[topic])
+            self._place_attempt = 0
+        except Transient as error:
+            backoff = Backoff(pause_seconds_max=self._plan.sink.retry_seconds_max)
+            pause = backoff.pause_seconds(self._place_attempt)
+            self._place_attempt += 1
+            self._place_after = time.monotonic() + pause
+            log.warning("reading the saved offsets failed", exc_info=error)
+        await self._consumer.start(self._positions())
+
+    def _positions(self) -> dict[Partition, int]:
+        return {
+            Partition(table.topic, number): offset
+            for table in self._tables.values()
+            for number, offset in table.inbox.positions.items()
+        }
+
+    async def _begin(self, table: Table) -> None:
+        partitions = self._assigned.get(table.topic, set())
+        table.void()
+        try:
+            async with table.writing:
+                saved = await offsets.read(self._tools.pool, self._plan.name, table.topic)
+            starts = await self._topics.starts(partitions)
+            ends = await self._topics.ends(partitions)
+            for partition in sorted(partitions):
+                bounds = starts[partition], ends[partition]
+                check_offset(table.name, partition, saved.get(partition.number), bounds)
+        except TableStopped as error:
+            table.stop(error)
+        else:
+            table.inbox.begin({p.number: saved.get(p.number) for p in partitions})
+            self._tools.board.table(table.name, TableState.RUNNING)
+        self._unplaced.discard(table.topic)
+
+    async def _make_room(self) -> None:
+        """Hold reading for full tables, shortly; then go on without them."""
+        for topic, partitions in sorted(self._assigned.items()):
+            table = self._tables[topic]
+            if table.is_stopped:
+                del self._assigned[topic]
+                self._paused.discard(topic)
+                await self._consumer.pause(partitions)
+            elif topic in self._paused:
+                if table.inbox.has_room:
+                    self._paused.discard(topic)
+                    await self._consumer.resume(partitions)
+            elif table.inbox.is_full and await self._is_stuck(table):
+                self._paused.add(topic)
+                await self._consumer.pause(partitions)
+
+    async def _is_stuck(self, table: Table) -> bool:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STALL_SECONDS):
+                while table.inbox.is_full:
+                    table.taken.clear()
+                    await table.taken.wait()
+        return table.inbox.is_full
+
+    async def _commit(self) -> None:
+        applied: dict[Partition, int] = {}
+        for table in self._tables.values():
+            applied |= table.uncommitted
+            table.uncommitted = {}
+        if applied:
+            await self._consumer.commit(applied)
+        if time.monotonic() < self._lag_after:
+            return
+        self._lag_after = time.monotonic() + LAG_SECONDS
+        waiting = {topic: table.inbox.rows for topic, table in self._tables.items()}
+        for partition, records in (await self._consumer.behind(self._positions())).items():
+            waiting[partition.topic] += records
+        for topic, count in waiting.items():
+            self._tools.board.waiting(self._tables[topic].name, count)
+
+
+def check_offset(
+    table: str, partition: Partition, saved: int | None, bounds: tuple[int, int]
+) -> None:
+    """Raise TableStopped when reading on from the saved offset would leave changes out.
+
+    `bounds` are the partition's first offset and the one behind its last.
+    """
+    start, end = bounds
+    place = f"{partition.topic}/{partition.number}"
+    if saved is None and start > 0:
+        what = f"{place} begins at {start} and no offset is saved, so changes before it are gone"
+    elif saved is not None and saved < start:
+        what = f"{place} begins at {start}, past the saved offset {saved}: retention was faster"
+    elif saved is not None and saved > end:
+        what = f"{place} ends at {end}, before the saved offset {saved}: is it another topic?"
+    else:
+        return
+    raise TableStopped(table, what, "only a new copy makes it right", needs_snapshot=True)

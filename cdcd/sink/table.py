@@ -1,0 +1,254 @@
+"""One table of the sink: from its inbox to its target, batch after batch.
+
+Two loops, so that the next batch is decoded while PostgreSQL works on this one. Whatever makes an
+inbox void changes its epoch; a batch of an older epoch is dropped. What cannot be written stops
+this table alone.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TypeVar
+
+from cdcd.config.settings import SinkSettings
+from cdcd.model.errors import TableStopped, Transient
+from cdcd.model.table import TableSpec
+from cdcd.ops.board import Applied, Board, wall_clock_ms
+from cdcd.ops.logs import get_logger
+from cdcd.ops.retry import Backoff, retrying
+from cdcd.ops.status import TableState
+from cdcd.sink.decode import Decoder
+from cdcd.sink.inbox import Inbox, Slice
+from cdcd.sink.merge import BadValue, NoTarget, merge
+from cdcd.sink.offsets import OffsetsMoved
+from cdcd.sink.pool import Pool, Rejected, TargetBroken
+from cdcd.sink.rows import Part, lay_out
+from cdcd.sink.schema import prepare_target
+from cdcd.sink.statements import Target
+from cdcd.sink.writer import Write, write
+from cdcd.transport.records import Partition, Record
+from cdcd.transport.registry import Registry
+from cdcd.transport.schema import table_from_schema
+
+Result = TypeVar("Result")
+
+log = get_logger()
+
+BATCH_BYTES_MAX = 16 * 1024 * 1024
+# An inbox holds the batch that is next and some more, so that reading and writing overlap.
+INBOX_BATCHES = 2
+# How soon the saved offset follows the end of an idle partition.
+END_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What every table of a sink works with."""
+
+    pipeline: str
+    target_schema: str
+    settings: SinkSettings
+    pool: Pool
+    registry: Registry
+    board: Board
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A batch that is ready to be written; the times are those of `Applied`."""
+
+    slice: Slice
+    written_ms: list[int]
+    recorded_ms: list[int]
+    work: Write
+
+
+class Table:
+    """A source table's way into its target. `name` is `keyspace.table`."""
+
+    def __init__(self, name: str, topic: str, tools: Tools) -> None:
+        rows_max = tools.settings.batch_rows_max
+        self.name = name
+        self.topic = topic
+        self.inbox = Inbox(rows_max * INBOX_BATCHES, BATCH_BYTES_MAX * INBOX_BATCHES)
+        self.is_stopped = False
+        # Held while a transaction runs: the saved offsets are to be read before it or after it.
+        self.writing = asyncio.Lock()
+        # Set when somebody else has moved the saved offsets, so they must be read again.
+        self.is_lost = False
+        self.taken = asyncio.Event()
+        # What is applied and not yet told to Kafka's group.
+        self.uncommitted: dict[Partition, int] = {}
+        self._tools = tools
+        self._decoder = Decoder(tools.registry, name, tools.pipeline)
+        self._target: Target | None = None
+        self._spec: TableSpec | None = None
+        self._arrived = asyncio.Event()
+        self._took_at = 0.0
+        self._prepared: asyncio.Queue[Prepared] = asyncio.Queue(1)
+
+    async def open(self) -> bool:
+        """Make the target ready; False while the topic has no schema yet. Raises TableStopped."""
+        if not await self._follow_schema():
+            return False
+        self._tools.board.table(self.name, TableState.RUNNING)
+        return True
+
+    def stop(self, error: TableStopped) -> None:
+        """Go on no more, and say why."""
+        self.is_stopped = True
+        self.void()
+        state = TableState.NEEDS_SNAPSHOT if error.needs_snapshot else TableState.STOPPED
+        self._tools.board.table(self.name, state, str(error))
+        log.error("a table is stopped", table=self.name, exc_info=error)
+
+    def void(self) -> None:
+        """Forget what was read; partitions are someone's to give anew."""
+        self.inbox.clear()
+        self.is_lost = False
+        self.taken.set()
+
+    def offer(self, record: Record) -> None:
+        """Put in a record that was read."""
+        self.inbox.offer(record)
+        self._arrived.set()
+
+    async def run(self) -> None:
+        """Apply what arrives, for ever. Raises what is fatal for the whole stage."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._prepare_all())
+            tasks.create_task(self._write_all())
+
+    async def _prepare_all(self) -> None:
+        while True:
+            cut = await self._next_slice()
+            try:
+                prepared = await self._retrying(lambda: self._prepare(cut), cut.epoch)
+            except TableStopped as error:
+                self._stop_in(cut.epoch, error)
+                continue
+            await self._prepared.put(prepared)
+
+    async def _write_all(self) -> None:
+        while True:
+            prepared = await self._prepared.get()
+            epoch = prepared.slice.epoch
+            try:
+                await self._retrying(lambda: self._write(prepared), epoch)
+            except OffsetsMoved:
+                self._lose(epoch)
+            except (Rejected, TargetBroken) as error:
+                self._stop_in(epoch, TableStopped(self.name, str(error)))
+
+    async def _next_slice(self) -> Slice:
+        settings = self._tools.settings
+        while True:
+            if not self.inbox.rows:
+                self._arrived.clear()
+                # An idle table's saved offset follows the end of its partitions in a while.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(END_SECONDS):
+                        await self._arrived.wait()
+            if self.inbox.rows < settings.batch_rows_max:
+                # The first change after a pause goes at once, a stream of them in batches.
+                await asyncio.sleep(self._took_at + settings.batch_wait_seconds - time.monotonic())
+            self._took_at = time.monotonic()
+            cut = self.inbox.take(settings.batch_rows_max, BATCH_BYTES_MAX)
+            self.taken.set()
+            if cut.moves:
+                return cut
+
+    async def _prepare(self, cut: Slice) -> Prepared:
+        if await self._decoder.learn(cut.records):
+            await self._follow_schema()
+        target, spec = self._ready()
+        # In a thread, so that the loop answers meanwhile.
+        return await asyncio.to_thread(self._laid_out, cut, spec, target)
+
+    def _laid_out(self, cut: Slice, spec: TableSpec, target: Target) -> Prepared:
+        found = zip(cut.records, self._decoder.decode(cut.records), strict=True)
+        changes = [(record, event) for record, event in found if event is not None]
+        try:
+            effects = merge(spec, (event for _, event in changes))
+            parts = lay_out(target, effects)
+        except (BadValue, NoTarget) as error:
+            (topic, number), offset = changes[error.at][0][:2]
+            raise TableStopped(self.name, f"record {topic}/{number}/{offset}: {error}") from error
+        return Prepared(
+            cut,
+            [event.time_us // 1000 for _, event in changes],
+            [record.timestamp_ms for record, _ in changes],
+            Write(self.topic, target, parts, cut.moves),
+        )
+
+    async def _write(self, prepared: Prepared) -> None:
+        epoch, tools = prepared.slice.epoch, self._tools
+        async with self.writing:
+            if epoch != self.inbox.epoch:
+                return
+            began = time.monotonic()
+            await write(tools.pool, tools.pipeline, prepared.work)
+            seconds = time.monotonic() - began
+        if epoch == self.inbox.epoch:
+            for move in prepared.slice.moves:
+                self.uncommitted[Partition(self.topic, move.partition)] = move.next_offset
+        if prepared.written_ms:
+            done = prepared.written_ms, prepared.recorded_ms, wall_clock_ms(), seconds
+            tools.board.applied(Applied(self.name, *done))
+
+    async def _follow_schema(self) -> bool:
+        """Bring the target up to the registry's latest schema; False where there is none yet."""
+        found = await self._tools.registry.latest(f"{self.topic}-value")
+        if found is None:
+            return False
+        try:
+            spec = table_from_schema(found[1])
+        except ValueError as error:
+            raise TableStopped(self.name, f"schema {found[0]}: {error}") from error
+        if spec.full_name != self.name:
+            raise TableStopped(self.name, f"its topic has the schema of {spec.full_name}")
+        if spec != self._spec:
+            tools = self._tools
+            self._target = await prepare_target(
+                tools.pool, tools.pipeline, spec, tools.target_schema
+            )
+            self._spec = spec
+        return True
+
+    def _ready(self) -> tuple[Target, TableSpec]:
+        if self._target is None or self._spec is None:
+            raise RuntimeError("the table is used before `open` was true")
+        return self._target, self._spec
+
+    async def _retrying(self, operation: Callable[[], Awaitable[Result]], epoch: int) -> Result:
+        """Try again while something is away, shown as a pause of the table."""
+        paused = False
+
+        def on_retry(_attempt: int, _pause: float, error: Transient) -> None:
+            nonlocal paused
+            if not paused:
+                log.warning("a table waits", table=self.name, exc_info=error)
+            paused = True
+            if epoch == self.inbox.epoch:
+                self._tools.board.table(self.name, TableState.PAUSED, str(error))
+
+        backoff = Backoff(pause_seconds_max=self._tools.settings.retry_seconds_max)
+        result = await retrying(operation, backoff, on_retry=on_retry)
+        if paused and not self.is_stopped:
+            log.info("a table goes on", table=self.name)
+            self._tools.board.table(self.name, TableState.RUNNING)
+        return result
+
+    def _stop_in(self, epoch: int, error: TableStopped) -> None:
+        """Stop for a batch, unless what was read has become void meanwhile."""
+        if epoch == self.inbox.epoch:
+            self.stop(error)
+
+    def _lose(self, epoch: int) -> None:
+        if epoch != self.inbox.epoch:
+            return
+        log.warning("another worker has applied this batch", table=self.name)
+        self.void()
+        self.is_lost = True

@@ -1,0 +1,167 @@
+"""Change topics as the source stage would fill them, and the rows that a sink makes of them."""
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import asyncpg
+from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from cdcd.config.settings import (
+    KafkaSettings,
+    PostgresSettings,
+    RegistrySettings,
+    SinkSettings,
+)
+from cdcd.model.change import ChangeEvent, Operation
+from cdcd.model.cqltype import parse
+from cdcd.model.table import Column, ColumnKind, TableSpec
+from cdcd.sink.stage import Plan
+from cdcd.transport.avro import Codec
+from cdcd.transport.envelope import Envelope
+from cdcd.transport.registry import Registry
+from cdcd.transport.schema import key_schema, value_schema
+
+KINDS = {
+    "p": ColumnKind.PARTITION_KEY,
+    "c": ColumnKind.CLUSTERING,
+    "r": ColumnKind.REGULAR,
+    "s": ColumnKind.STATIC,
+}
+
+
+def table(name: str, columns: str | Mapping[str, str]) -> TableSpec:
+    """A table from `"p:id int, r:name text"` or from `{"id": "p:int"}`; keyspace is `ks`."""
+    if isinstance(columns, str):
+        pairs = [part.strip().split(" ", 1) for part in columns.split(";")]
+        columns = {n.split(":")[1]: f"{n.split(':')[0]}:{t}" for n, t in pairs}
+    found = [Column(name, parse(text[2:]), KINDS[text[0]]) for name, text in columns.items()]
+    return TableSpec("ks", name, tuple(found))
+
+
+def change(
+    spec: TableSpec,
+    op: str,
+    key: Sequence[Any],
+    values: Mapping[str, Any] | None = None,
+    *,
+    time_us: int = 1_700_000_000_000_000,
+) -> ChangeEvent:
+    """A change; a value of None was set to null, and a name that is absent was not touched."""
+    given = values or {}
+    size = len(spec.partition_key)
+    return ChangeEvent(
+        table=spec,
+        op=Operation(op),
+        partition=tuple(key[:size]),
+        clustering=tuple(key[size:]) or (None,) * len(spec.clustering_key),
+        time_us=time_us,
+        token=0,
+        identity=None,
+        values={n: v for n, v in given.items() if v is not None},
+        nulls=tuple(n for n, v in given.items() if v is None),
+    )
+
+
+class Feed:
+    """One pipeline's topics, and the target schema of its sink."""
+
+    def __init__(self, pipeline: str, kafka: str, registry: str, postgres: str) -> None:
+        self.pipeline = pipeline
+        self.schema = f"target_{pipeline}"
+        self.postgres = postgres
+        self.kafka = KafkaSettings(bootstrap_servers=kafka, session_timeout_seconds=3)
+        self.registry_settings = RegistrySettings(url=registry)
+        self.registry = Registry(self.registry_settings)
+        self._bootstrap = kafka
+        self._producer: Producer | None = None
+
+    def plan(self, instance: str = "one", **changed: Any) -> Plan:
+        """What a sink of this pipeline is to do."""
+        given: dict[str, Any] = {
+            "patterns": ("ks.*",),
+            "kafka": self.kafka,
+            "registry": self.registry_settings,
+            "postgres": PostgresSettings(dsn=self.postgres, target_schema=self.schema),
+            "sink": SinkSettings(fetch_wait_seconds=0.1, retry_seconds_max=0.5),
+            **changed,
+        }
+        return Plan(name=self.pipeline, instance=instance, **given)
+
+    def topic(self, spec: TableSpec) -> str:
+        return f"{self.pipeline}.{spec.full_name}"
+
+    def make_topic(self, spec: TableSpec, partitions: int = 1) -> None:
+        admin = AdminClient({"bootstrap.servers": self._bootstrap})
+        future = admin.create_topics([NewTopic(self.topic(spec), partitions, 1)])
+        try:
+            future[self.topic(spec)].result(10)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise
+
+    async def codecs(self, spec: TableSpec) -> tuple[Codec, Codec]:
+        topic = self.topic(spec)
+        found = []
+        for suffix, schema in (("key", key_schema), ("value", value_schema)):
+            made = schema(spec, topic)
+            found.append(Codec(made, await self.registry.register(f"{topic}-{suffix}", made)))
+        return found[0], found[1]
+
+    async def publish(
+        self, spec: TableSpec, events: Sequence[ChangeEvent], partitions: int = 1
+    ) -> None:
+        """Publish changes in one transaction; the partition follows from the partition key."""
+        self.make_topic(spec, partitions)
+        key, value = await self.codecs(spec)
+        envelope = Envelope(spec, self.pipeline)
+        producer = self._transactional()
+        producer.begin_transaction()
+        for event in events:
+            number = zlib.crc32(json.dumps(event.partition, default=str).encode()) % partitions
+            datum = envelope.value(event, event.time_us // 1000)
+            producer.produce(
+                self.topic(spec),
+                key=key.encode(envelope.key(event)),
+                value=value.encode(datum),
+                partition=number,
+            )
+            producer.poll(0)
+        producer.commit_transaction(30)
+
+    def produce_raw(self, spec: TableSpec, key: bytes, value: bytes) -> None:
+        producer = self._transactional()
+        producer.begin_transaction()
+        producer.produce(self.topic(spec), key=key, value=value)
+        producer.commit_transaction(30)
+
+    def _transactional(self) -> Producer:
+        if self._producer is None:
+            self._producer = Producer(
+                {
+                    "bootstrap.servers": self._bootstrap,
+                    "transactional.id": f"feed-{self.pipeline}",
+                    "queue.buffering.max.messages": 1_000_000,
+                }
+            )
+            self._producer.init_transactions(30)
+        return self._producer
+
+    async def connect(self) -> "asyncpg.Connection[Any]":
+        return await asyncpg.connect(self.postgres)
+
+    async def rows(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
+        """Rows of a query in which `{s}` is the quoted target schema; none where it is not yet."""
+        connection = await self.connect()
+        try:
+            with suppress(asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
+                found = await connection.fetch(
+                    query.replace("{s}", f'"{self.schema}"'), *parameters
+                )
+                return [dict(row) for row in found]
+            return []
+        finally:
+            await connection.close()
