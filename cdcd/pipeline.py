@@ -14,6 +14,9 @@ from cdcd.ops.board import Board
 from cdcd.ops.logs import get_logger
 from cdcd.ops.retry import Backoff, retrying
 from cdcd.ops.status import StageState
+from cdcd.sink import stage as sink_stage
+from cdcd.sink.pool import Pool
+from cdcd.sink.schema import prepare_database
 from cdcd.source import stage as source_stage
 from cdcd.source.catalog import find, read_schema
 from cdcd.source.progress import Start
@@ -48,6 +51,8 @@ async def _run_stages(settings: Settings, request: RunRequest, board: Board) -> 
     async with asyncio.TaskGroup() as group:
         if "source" in request.stages:
             group.create_task(_run_source(settings, request, board))
+        if "sink" in request.stages:
+            group.create_task(_run_sink(settings, request, board))
 
 
 async def _run_source(settings: Settings, request: RunRequest, board: Board) -> None:
@@ -74,6 +79,31 @@ async def _run_source(settings: Settings, request: RunRequest, board: Board) -> 
         await _supervised(once, stage, board)
     finally:
         await session.close()
+
+
+async def _run_sink(settings: Settings, request: RunRequest, board: Board) -> None:
+    """The sink stage; all its clients are made anew after a transient failure of the whole."""
+    stage = "sink"
+    board.stage(stage, StageState.STARTING)
+    starting = _Starting(settings.start_timeout_seconds)
+    await starting.reach(Registry(settings.registry).ping)
+    await starting.reach(lambda: _settle_tables(settings, request))
+    await starting.reach(lambda: _reach_postgres(settings))
+    plan = sink_stage.Plan(
+        settings.name,
+        settings.instance,
+        request.patterns,
+        settings.kafka,
+        settings.registry,
+        settings.postgres,
+        settings.sink,
+    )
+    await _supervised(lambda: sink_stage.run(plan, board), stage, board)
+
+
+async def _reach_postgres(settings: Settings) -> None:
+    async with Pool(settings.postgres, f"cdcd {settings.name}") as pool:
+        await prepare_database(pool, settings.postgres.target_schema)
 
 
 async def _settle_tables(settings: Settings, request: RunRequest) -> None:

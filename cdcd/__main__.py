@@ -1,0 +1,7 @@
+"""`python -m cdcd` is `cdcd`."""
+
+import sys
+
+from cdcd.cli.main import main
+
+sys.exit(main())
