@@ -21,9 +21,11 @@ class Stack:
 
     scylla_host: str
     scylla_port: int
+    scylla_login: tuple[str, str] | None
     kafka: str
     registry: str
     postgres: str
+    postgres_admin: str
 
 
 def load() -> Stack:
@@ -33,10 +35,13 @@ def load() -> Stack:
         up = [sys.executable, str(ROOT / "deploy" / "local" / "stack.py"), "up"]
         subprocess.run(up, check=True, stdout=sys.stderr)
     found = json.loads(Path(named or LOCAL).read_text())
+    node = found["scylla"]
     return Stack(
-        scylla_host=found["scylla"]["host"],
-        scylla_port=int(found["scylla"]["port"]),
+        scylla_host=node["host"],
+        scylla_port=int(node["port"]),
+        scylla_login=(node["username"], node["password"]) if "username" in node else None,
         kafka=found["kafka"],
         registry=found["registry"],
         postgres=found["postgres"],
+        postgres_admin=found.get("postgres_admin", found["postgres"]),
     )

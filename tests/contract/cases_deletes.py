@@ -151,6 +151,12 @@ FALLING = (
         ("DELETE FROM $t WHERE pk = $pk AND a >= 1 AND a < 4",),
         [[row(FROM, a=1), row(BEFORE, a=4)]],
     ),
+    Case(
+        "mixed order, a range of tuples is several ranges",
+        "mixed",
+        ("DELETE FROM $t WHERE pk = $pk AND (a, b) > (1, 2)",),
+        [[row(FROM, a=1), row(BEFORE, a=1, b=2), row(AFTER, a=1), row(UP_TO)]],
+    ),
 )
 
 CASES = ROWS_AND_PARTITIONS + RANGES + FALLING

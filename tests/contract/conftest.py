@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from string import Template
 
 import pytest
+from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, Session
 from cassandra.policies import RoundRobinPolicy
 
@@ -89,10 +90,12 @@ def services() -> stack.Stack:
 
 @pytest.fixture(scope="session")
 def session(services: stack.Stack) -> Iterator[Session]:
+    login = services.scylla_login
     profile = ExecutionProfile(load_balancing_policy=RoundRobinPolicy(), request_timeout=60)
     cluster = Cluster(
         [services.scylla_host],
         port=services.scylla_port,
+        auth_provider=login and PlainTextAuthProvider(*login),
         execution_profiles={EXEC_PROFILE_DEFAULT: profile},
     )
     try:

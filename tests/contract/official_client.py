@@ -67,6 +67,7 @@ class OfficialClient:
         self._reading = threading.Event()
         self._process = subprocess.Popen(
             [program, node, str(start_ms), str(end_ms or "-"), *tables],
+            env=os.environ | {"CDC_ROWS_LOGIN": ":".join(stack.scylla_login or ())},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -5,11 +5,13 @@ import time
 import pytest
 from cassandra import InvalidRequest
 from cassandra.cluster import Session
+from cassandra.query import SimpleStatement
 
 from tests.contract.case import INSERT, TABLES, row
 from tests.contract.conftest import Keyspace
 from tests.contract.generations import (
     Generation,
+    millis,
     tablet_generations,
     tablet_starts,
     tablet_streams,
@@ -77,6 +79,53 @@ def test_vnode_generations_are_listed_with_their_streams(session: Session) -> No
         assert generation.ranges
         assert all(streams for _, streams in generation.ranges)
     assert len({s for g in listed for s in g.streams}) == sum(len(g.streams) for g in listed)
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        (
+            "system_distributed.cdc_generation_timestamps",
+            {"key": "varchar", "time": "timestamp", "expired": "timestamp"},
+        ),
+        (
+            "system_distributed.cdc_streams_descriptions_v2",
+            {"time": "timestamp", "range_end": "bigint", "streams": "set<blob>"},
+        ),
+        (
+            "system.cdc_timestamps",
+            {"keyspace_name": "varchar", "table_name": "varchar", "timestamp": "timestamp"},
+        ),
+        (
+            "system.cdc_streams",
+            {
+                "keyspace_name": "varchar",
+                "table_name": "varchar",
+                "timestamp": "timestamp",
+                "stream_state": "tinyint",
+                "stream_id": "blob",
+            },
+        ),
+    ],
+)
+def test_tables_of_generations_have_these_columns(
+    session: Session, table: str, expected: dict[str, str]
+) -> None:
+    """The tables that announce generations have the columns that readers select (text: varchar)."""
+    found = session.execute(f"SELECT {', '.join(expected)} FROM {table} LIMIT 1")
+    types = [t.cql_parameterized_type() for t in found.column_types]
+    assert dict(zip(found.column_names, types, strict=True)) == expected
+
+
+def test_generation_at_a_time_and_the_next_are_found_by_query(session: Session) -> None:
+    """The two queries of a reader: the generation at a time, and the first after it."""
+    listed = vnode_starts(session)
+    at = "SELECT time FROM system_distributed.cdc_generation_timestamps WHERE key = 'timestamps'"
+    before = SimpleStatement(f"{at} AND time <= %s ORDER BY time DESC LIMIT 1")
+    after = SimpleStatement(f"{at} AND time > %s ORDER BY time ASC LIMIT 1")
+    for n, start in enumerate(listed):
+        found = [[millis(r[0]) for r in session.execute(q, (start,))] for q in (before, after)]
+        assert found == [[start], listed[n + 1 : n + 2]]
 
 
 def test_first_tablet_set_is_a_little_older_than_its_table(tablets_keyspace: Keyspace) -> None:

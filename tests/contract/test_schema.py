@@ -149,6 +149,22 @@ def test_options_are_listed_in_full(shared: Keyspace, given: str, stored: dict[s
     assert {name: options.get(name) for name in defaults} == defaults | stored
 
 
+def test_options_are_an_extension_of_the_table_too(shared: Keyspace) -> None:
+    """The schema's extension `cdc` holds the same options: a serialised map of texts."""
+    query = (
+        "SELECT extensions FROM system_schema.tables WHERE keyspace_name = %s AND table_name = %s"
+    )
+    table = shared.table("full preimage")
+    raw = bytes(shared.session.execute(query, table.split(".")).one()[0]["cdc"])
+    count, at, texts = int.from_bytes(raw[:4], "little"), 4, []
+    for _ in range(2 * count):
+        end = at + 4 + int.from_bytes(raw[at : at + 4], "little")
+        texts.append(raw[at + 4 : end].decode())
+        at = end
+    assert at == len(raw)
+    assert dict(zip(texts[::2], texts[1::2], strict=True)) == scylla_table(shared.session, table)[0]
+
+
 def test_log_is_told_from_other_tables_by_its_partitioner(shared: Keyspace) -> None:
     """Only a log table has the CDC partitioner; the suffix of the name proves nothing."""
     table = shared.create(TABLES["plain"].create)

@@ -4,7 +4,7 @@
 //!
 //! It reads up to END_MS, or with `-` for it until told: a line `MS` on standard input says at which
 //! time reading ends. The program leaves when every table has been read up to there. The last such
-//! line counts. End of input changes nothing.
+//! line counts. End of input changes nothing. CDC_ROWS_LOGIN may hold USER:PASSWORD.
 
 mod json;
 
@@ -67,13 +67,18 @@ async fn run() -> anyhow::Result<()> {
     let [node, start, end, tables @ ..] = args.as_slice() else {
         bail!("usage: cdc-rows HOST:PORT START_MS END_MS KEYSPACE.TABLE...");
     };
+    let login = env::var("CDC_ROWS_LOGIN").unwrap_or_default();
     let start = millis(start)?;
     let end = if end == "-" {
         Duration::MAX
     } else {
         millis(end)?
     };
-    let session = Arc::new(SessionBuilder::new().known_node(node).build().await?);
+    let mut session = SessionBuilder::new().known_node(node);
+    if let Some((user, password)) = login.split_once(':') {
+        session = session.user(user, password);
+    }
+    let session = Arc::new(session.build().await?);
 
     let (mut readers, mut ends) = (Vec::new(), Vec::new());
     for table in tables {
