@@ -34,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
+    """Exit status: 0 done, 1 an error or (status) something does not answer, 2 wrong usage."""
     args = _parser().parse_args()
     folder = args.dir.resolve()
     try:

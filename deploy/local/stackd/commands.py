@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import deps, kafka, postgres, procs, registry, scylla
-from . import state as states
-from .errors import StackError, log_tail
-from .service import Archive, Service
-from .state import State
+from stackd import deps, kafka, postgres, procs, registry, scylla
+from stackd import state as states
+from stackd.errors import StackError, log_tail
+from stackd.service import Archive, Service
+from stackd.state import State
 
 SERVICES = {s.name: s for s in (postgres.SERVICE, kafka.SERVICE, registry.SERVICE, scylla.SERVICE)}
 _START_LIMIT_SECONDS = 90.0
@@ -48,6 +48,7 @@ port = 0
 
 
 def up(folder: Path, *, auth: bool) -> None:
+    """Start what does not run, and write down where everything is."""
     _prepare_all()
     with states.locked(folder):
         state = states.load(folder)
@@ -65,6 +66,7 @@ def up(folder: Path, *, auth: bool) -> None:
 
 
 def down(folder: Path) -> None:
+    """Stop everything and remove the folder; what was downloaded stays."""
     if not (folder / states.STATE_FILE).exists():
         print(f"no stack in {folder}")
         return
@@ -96,17 +98,20 @@ def status(folder: Path) -> bool:
 
 
 def start(folder: Path, name: str) -> None:
+    """Start one server again, on its port and data."""
     with states.locked(folder):
         _start_all(_existing(folder), [SERVICES[name]])
 
 
 def stop(folder: Path, name: str) -> None:
+    """Stop one server in good order."""
     with states.locked(folder):
         _stop(_existing(folder), SERVICES[name])
     print(f"{SERVICES[name].title} stopped")
 
 
 def restart(folder: Path, name: str) -> None:
+    """Stop one server and start it again."""
     with states.locked(folder):
         state = _existing(folder)
         _stop(state, SERVICES[name])
@@ -114,6 +119,7 @@ def restart(folder: Path, name: str) -> None:
 
 
 def kill(folder: Path, name: str) -> None:
+    """SIGKILL one server and its children."""
     with states.locked(folder):
         procs.kill(_existing(folder).procs.get(name))
     print(f"{SERVICES[name].title} killed")
@@ -220,7 +226,7 @@ def _write_outputs(state: State) -> None:
 
 
 def _prepare_all() -> None:
-    deps.java()
+    deps.java_version()
     folders = {s.name: s.prepare() for s in SERVICES.values()}
     for service in SERVICES.values():
         if service.is_java:
@@ -238,8 +244,13 @@ def _make_archive(service: Service, folders: list[Path]) -> None:
         with tempfile.TemporaryDirectory(dir=into) as scratch:
             state = states.create(Path(scratch), auth=False)
             archive = Archive(into / "classes.jsa", record=True)
-            _start_one(state, service, archive, lambda s, p: state.procs.update({s.name: p}), quiet=True)
+            _start_one(
+                state, service, archive, lambda s, p: state.procs.update({s.name: p}), quiet=True
+            )
             _stop(state, service)
 
+    # The JVM takes an archive only with its own version and the very paths of the jars.
+    salt = f"{deps.java_version()} {deps.DEPS}"
     stamps = [f / ".stamp" for f in folders]
-    deps.made(f"{service.name}-classes", stamps, build, f"recording the classes of {service.title}")
+    note = f"recording the classes of {service.title}"
+    deps.made(f"{service.name}-classes", stamps, build, note, salt)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import os
 import re
@@ -17,18 +18,21 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from .errors import StackError
+from stackd.errors import StackError
 
 HERE = Path(__file__).resolve().parents[1]
 CLONE = HERE.parents[1]
 DEPS = CLONE / ".deps"
 JAVA_MIN = 17
+_JAVA_PACKAGE = f"openjdk-{JAVA_MIN}-jdk-headless"
 
 
-def made(name: str, sources: Iterable[Path], build: Callable[[Path], None], what: str) -> Path:
+def made(
+    name: str, sources: Iterable[Path], build: Callable[[Path], None], what: str, salt: str = ""
+) -> Path:
     """The folder of an item, made first if it is missing or older than its sources."""
     folder = DEPS / name
-    stamp = stamp_of(name, sources)
+    stamp = _stamp_of(name + salt, sources)
     if _stamp(folder) == stamp:
         return folder
     with _one_maker():
@@ -47,13 +51,6 @@ def made(name: str, sources: Iterable[Path], build: Callable[[Path], None], what
     return folder
 
 
-def stamp_of(name: str, sources: Iterable[Path]) -> str:
-    digest = hashlib.sha256(name.encode())
-    for path in sorted(sources):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
-
-
 def copy_jars(pom: Path, into: Path) -> None:
     """All run-time jars of a pom, by Maven."""
     _maven("-f", str(pom), "dependency:copy-dependencies", "-DincludeScope=runtime", into=into)
@@ -66,20 +63,24 @@ def copy_artifact(coordinates: str, into: Path) -> Path:
 
 
 def java() -> str:
-    """The java command; StackError if there is none, or too old a one."""
-    command = _java_tool("java")
-    answer = subprocess.run([command, "-version"], capture_output=True, text=True, check=False)
-    version = re.search(r'version "(\d+)', answer.stderr)
-    if version is None or int(version[1]) < JAVA_MIN:
-        raise StackError(
-            f"{command} is older than Java {JAVA_MIN}. On Debian: apt-get install "
-            f"openjdk-{JAVA_MIN}-jdk-headless"
-        )
-    return command
+    """The java command."""
+    return _java_tool("java")
 
 
 def javac() -> str:
+    """The Java compiler's command."""
     return _java_tool("javac")
+
+
+@functools.cache
+def java_version() -> str:
+    """What java says of itself; StackError if there is none, or too old a one."""
+    answer = subprocess.run([java(), "-version"], capture_output=True, text=True, check=False)
+    version = re.search(r'version "(\d+)', answer.stderr)
+    if version is None or int(version[1]) < JAVA_MIN:
+        msg = f"{java()} is older than Java {JAVA_MIN}. On Debian: apt-get install {_JAVA_PACKAGE}"
+        raise StackError(msg)
+    return answer.stderr
 
 
 def _java_tool(name: str) -> str:
@@ -89,7 +90,7 @@ def _java_tool(name: str) -> str:
     if command is None:
         raise StackError(
             f"{name} is missing: the stack needs a Java {JAVA_MIN} development kit. On Debian: "
-            f"apt-get install openjdk-{JAVA_MIN}-jdk-headless"
+            f"apt-get install {_JAVA_PACKAGE}"
         )
     return command
 
@@ -97,17 +98,30 @@ def _java_tool(name: str) -> str:
 def _maven(*args: str, into: Path) -> None:
     command = shutil.which("mvn")
     if command is None:
-        raise StackError("mvn is missing: the stack downloads its servers with Maven. "
-                         "On Debian: apt-get install maven")
+        raise StackError(
+            "mvn is missing: the stack downloads its servers with Maven. "
+            "On Debian: apt-get install maven"
+        )
     # In an empty folder: a pom in the current one must not be taken into account.
     with tempfile.TemporaryDirectory() as empty:
         done = subprocess.run(
             [command, "-q", "-B", *args, f"-DoutputDirectory={into}"],
-            cwd=empty, text=True, check=False, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            cwd=empty,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
     if done.returncode != 0:
         raise StackError(f"Maven failed:\n{done.stdout.strip()}")
+
+
+def _stamp_of(name: str, sources: Iterable[Path]) -> str:
+    digest = hashlib.sha256(name.encode())
+    for path in sorted(sources):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 def _stamp(folder: Path) -> str | None:

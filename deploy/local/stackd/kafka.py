@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import deps, probes, procs
-from .errors import StackError
-from .service import Archive, Service, class_path, java_command
-from .state import State
+from stackd import deps, probes, procs
+from stackd.errors import StackError
+from stackd.service import Archive, Service, class_path, java_command
+from stackd.state import State
 
 _POM = deps.HERE / "kafka" / "pom.xml"
 _LOGGING = deps.HERE / "kafka" / "log4j2.xml"

@@ -9,7 +9,7 @@ import secrets
 import socket
 import struct
 
-from .probes import receive
+from stackd.probes import receive
 
 _TIMEOUT_SECONDS = 3.0
 

@@ -18,16 +18,17 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from . import deps, pgprobe, procs
-from .errors import StackError
-from .service import Archive, Service
-from .state import State
+from stackd import deps, pgprobe, procs
+from stackd.errors import StackError
+from stackd.service import Archive, Service
+from stackd.state import State
 
 _VERSION = "16.9.0"
 _TOOLS = ("initdb", "postgres")
 _USERS_FOR_ROOT = ("postgres", "nobody")
 # A folder with PostgreSQL's programs, or `maven` for the downloaded ones in any case.
 _BIN_VARIABLE = "STACK_POSTGRES_BIN"
+_OPEN_FOLDERS = ("/var/tmp", "/tmp")  # noqa: S108 - mkdtemp makes a private folder there
 ROLE = "cdcd"
 DATABASE = "warehouse"
 
@@ -83,7 +84,9 @@ def _downloaded() -> Path:
                 tar.extractall(into, filter="tar")
         jar.unlink()
 
-    return deps.made("postgres", [Path(__file__)], build, f"downloading PostgreSQL {_VERSION} (15 MB)")
+    return deps.made(
+        "postgres", [Path(__file__)], build, f"downloading PostgreSQL {_VERSION} (15 MB)"
+    )
 
 
 # ---- start -------------------------------------------------------------------------------------
@@ -134,7 +137,8 @@ def _make_home(state: State, owner: procs.Owner | None) -> Path:
         home = state.data("postgres")
         home.mkdir(mode=0o700, exist_ok=True)
         return home
-    base = next(p for p in ("/var/tmp", "/tmp", tempfile.gettempdir()) if os.access(p, os.W_OK))
+    # Not TMPDIR, which may be closed to other users.
+    base = next(p for p in _OPEN_FOLDERS if os.access(p, os.W_OK))
     home = Path(tempfile.mkdtemp(prefix="cdcd-postgres-", dir=base))
     os.chown(home, owner.uid, owner.gid)
     return home
@@ -160,7 +164,9 @@ def _reachable_programs(home: Path, owner: procs.Owner | None) -> Path:
 def _initialise(state: State, programs: Path, data: Path, owner: procs.Owner | None) -> None:
     # No password file: passwords are set below, before anyone can connect.
     initdb = [str(programs / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust"]
-    _must(procs.run([*initdb, "-E", "UTF8", "--no-locale", "--no-sync"], owner=owner, cwd=data.parent))
+    _must(
+        procs.run([*initdb, "-E", "UTF8", "--no-locale", "--no-sync"], owner=owner, cwd=data.parent)
+    )
     with (data / "postgresql.conf").open("a") as conf:
         conf.write(_CONF.format(port=state.ports["postgres"]))
     (data / "pg_hba.conf").write_text(_HBA)
@@ -187,6 +193,7 @@ def _must(done: subprocess.CompletedProcess[str]) -> None:
 
 
 def url(state: State, role: str = ROLE) -> str:
+    """For psql, asyncpg and everything else."""
     return f"postgresql://{role}:{state.passwords[role]}@127.0.0.1:{state.ports['postgres']}/{DATABASE}"
 
 

@@ -29,6 +29,8 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Proc:
+    """A process, and not another one that came to have its pid."""
+
     pid: int
     start_ticks: int
 
@@ -51,7 +53,9 @@ def start(
             start_new_session=True,
             cwd=cwd or Path("/"),
             env={**os.environ, **(env or {})},
-            **_identity(owner),  # type: ignore[arg-type]
+            user=owner.uid if owner else None,
+            group=owner.gid if owner else None,
+            extra_groups=[] if owner else None,
         )
     ticks = _start_ticks(child.pid)
     return Proc(child.pid, ticks if ticks is not None else -1)
@@ -73,11 +77,14 @@ def run(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         cwd=cwd or Path("/"),
-        **_identity(owner),  # type: ignore[call-overload]
+        user=owner.uid if owner else None,
+        group=owner.gid if owner else None,
+        extra_groups=[] if owner else None,
     )
 
 
 def alive(proc: Proc | None) -> bool:
+    """Whether it still runs; a zombie does not."""
     return proc is not None and _start_ticks(proc.pid) == proc.start_ticks
 
 
@@ -105,12 +112,6 @@ def is_zombie(pid: int) -> bool:
     """Dead, but not yet collected by its parent; in a container that may never happen."""
     fields = _stat(pid)
     return fields is not None and fields[0] == "Z"
-
-
-def _identity(owner: Owner | None) -> dict[str, object]:
-    if owner is None:
-        return {}
-    return {"user": owner.uid, "group": owner.gid, "extra_groups": []}
 
 
 def _send(proc: Proc, what: signal.Signals) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import tarfile
 from pathlib import Path
 
-from . import deps, probes, procs
-from .service import Archive, Service, java_command
-from .state import State
+from stackd import deps, probes, procs
+from stackd.service import Archive, Service, java_command
+from stackd.state import State
 
 _VERSION = "2.6.13.Final"
 _HEAP_MEGABYTES = 256
@@ -15,7 +15,9 @@ _HEAP_MEGABYTES = 256
 
 def _prepare() -> list[Path]:
     def build(into: Path) -> None:
-        archive = deps.copy_artifact(f"io.apicurio:apicurio-registry-app:{_VERSION}:tar.gz:all", into)
+        archive = deps.copy_artifact(
+            f"io.apicurio:apicurio-registry-app:{_VERSION}:tar.gz:all", into
+        )
         with tarfile.open(archive) as tar:
             tar.extractall(into, filter="data")
         archive.unlink()
@@ -25,6 +27,7 @@ def _prepare() -> list[Path]:
 
 
 def url(state: State) -> str:
+    """The base of the API that Confluent's clients speak."""
     return f"http://127.0.0.1:{state.ports['registry']}/apis/ccompat/v7"
 
 

@@ -7,10 +7,10 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from . import deps, probes, procs
-from .errors import StackError
-from .service import Archive, Service, class_path, java_command
-from .state import State
+from stackd import deps, probes, procs
+from stackd.errors import StackError
+from stackd.service import Archive, Service, class_path, java_command
+from stackd.state import State
 
 _PROJECT = deps.HERE / "scylla"
 _HEAP_MEGABYTES = 640

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import deps
-from .procs import Proc
-from .state import State
+from stackd import deps
+from stackd.procs import Proc
+from stackd.state import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,7 @@ class Archive:
     record: bool
 
     def option(self) -> list[str]:
+        """For the JVM's command line."""
         if self.record:
             return [f"-XX:ArchiveClassesAtExit={self.file}"]
         return [f"-XX:SharedArchiveFile={self.file}"] if self.file.exists() else []
@@ -27,6 +28,8 @@ class Archive:
 
 @dataclass(frozen=True, slots=True)
 class Service:
+    """One server of the stack."""
+
     name: str
     title: str
     # Downloads and builds what it needs; the folders.

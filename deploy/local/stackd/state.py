@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from .errors import StackError
-from .procs import Proc
+from stackd.errors import StackError
+from stackd.procs import Proc
 
 STATE_FILE = "state.json"
 PORT_NAMES = ("postgres", "kafka", "kafka_controller", "registry", "scylla", "scylla_storage")
@@ -36,12 +36,15 @@ class State:
     procs: dict[str, Proc] = field(default_factory=dict)
 
     def log(self, service: str) -> Path:
+        """Where a server's output goes."""
         return self.folder / "logs" / f"{service}.log"
 
     def data(self, service: str) -> Path:
+        """What a server keeps."""
         return self.folder / "data" / service
 
     def save(self) -> None:
+        """Write it down for the next command."""
         raw = asdict(self)
         del raw["folder"]
         raw["postgres_home"] = str(self.postgres_home) if self.postgres_home else None
@@ -49,6 +52,7 @@ class State:
 
 
 def create(folder: Path, *, auth: bool) -> State:
+    """Make a new stack in a folder that exists: its ports, its passwords, nothing started."""
     for sub in ("", "logs", "data", "tmp"):
         (folder / sub).mkdir(mode=0o700, exist_ok=True)
     state = State(
@@ -114,7 +118,7 @@ def _free_ports() -> dict[str, int]:
     ports: dict[str, int] = {}
     for name in PORT_NAMES:
         for _ in range(1000):
-            port = random.choice(_PORTS)
+            port = random.choice(_PORTS)  # noqa: S311 - no secret
             if port not in ports.values() and _is_free(port):
                 ports[name] = port
                 break

@@ -62,7 +62,12 @@ public final class ScyllaQueryHandler implements QueryHandler
         CQLStatement statement = parse(rewritten, cql, state, QueryOptions.DEFAULT);
         Prepared prepared = new Prepared(statement, cql, true, client.getRawKeyspace());
         prepared.pstmntSize = PREPARED_DDL_BYTES;
-        return QueryProcessor.storePreparedStatement(cql, client.getRawKeyspace(), prepared);
+        ResultMessage.Prepared result = QueryProcessor.storePreparedStatement(cql, client.getRawKeyspace(), prepared);
+        // Not over a restart: Cassandra would prepare it by itself, with nothing rewritten. (Its own
+        // delete may have the same millisecond as the write, and lose.)
+        Store.run("DELETE FROM system.prepared_statements USING TIMESTAMP ? WHERE prepared_id = ?",
+                  prepared.timestamp + 1, result.statementId.byteBuffer());
+        return result;
     }
 
     @Override
