@@ -7,8 +7,9 @@ import click
 from rich.table import Table
 
 from cdcd.cli.invocation import Invocation
-from cdcd.cli.show import console, show_report
+from cdcd.cli.show import console, show_report, show_standing
 from cdcd.config.origin import Shown, origins
+from cdcd.model.errors import ExitCode
 from cdcd.ops.logs import redact_text, redacted
 
 SERVICES = ("scylla", "kafka", "registry", "postgres")
@@ -60,11 +61,25 @@ def check(
 
 
 @click.command(short_help="Show position and lag of each table.")
+@click.option("--name", metavar="NAME", help="The pipeline, as in `cdcd run --name`.")
 @json_option
 @click.pass_obj
-def status(invocation: Invocation, as_json: bool) -> int:
-    """Show position and lag of each table."""
-    raise NotImplementedError
+def status(invocation: Invocation, name: str | None, as_json: bool) -> int:
+    """Show position and lag of each table. No daemon needs to run.
+
+    Read from the lanes and topics in Kafka and from the offsets in PostgreSQL.
+    """
+    settings = invocation.settings({"name": name})
+    from cdcd.cli.standing import look  # noqa: PLC0415  needs client libraries, and --help does not
+
+    standing = asyncio.run(look(settings))
+    if as_json:
+        click.echo(json.dumps(standing.as_json(), indent=2))
+    else:
+        show_standing(console(), standing)
+    for service, reason in standing.away.items():
+        click.echo(f"cdcd: {service} is away: {redact_text(reason)}", err=True)
+    return ExitCode.OUTSIDE if standing.away else ExitCode.DONE
 
 
 @click.command(short_help="Show the settings in force and where each came from.")

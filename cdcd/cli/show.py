@@ -1,12 +1,20 @@
 """How reports look to people."""
 
 import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 from cdcd.ops.logs import redact_text
 from cdcd.preflight.report import Level, Outcome, Report, Result
+
+if TYPE_CHECKING:  # it needs client libraries, and --help does not
+    from cdcd.cli.standing import Standing
+
+SECONDS_PER_MINUTE = 60
 
 # Where the output is no terminal nobody sees a fold, and programs stumble over one.
 _WIDTH_ELSEWHERE = 200
@@ -49,3 +57,42 @@ def _show_findings(out: Console, outcome: Outcome, *, verbose: bool) -> None:
         out.print(f"  [{style}]{message}[/]", soft_wrap=True)
         if finding.hint:
             out.print(f"    {escape(redact_text(finding.hint))}", soft_wrap=True)
+
+
+def show_standing(out: Console, standing: "Standing") -> None:
+    """A line for each table of the pipeline."""
+    if not standing.tables:
+        out.print(f"pipeline {standing.name} has no tables yet")
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("table", overflow="fold")
+    for title in ("published up to", "lag", "waiting", "last applied", "lanes"):
+        table.add_column(title, justify="right")
+    for each in standing.tables:
+        table.add_row(
+            each.table,
+            _moment(each.frontier_ms),
+            "" if each.lag_seconds is None else duration(each.lag_seconds),
+            "" if each.waiting is None else str(each.waiting),
+            _moment(each.applied_ms),
+            f"{each.lanes}/{standing.lanes or '?'}",
+        )
+    out.print(table)
+
+
+def duration(seconds: float) -> str:
+    """A span in the two units that matter."""
+    if seconds < SECONDS_PER_MINUTE:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def _moment(ms: int | None) -> str:
+    if ms is None:
+        return ""
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(" ", "seconds").replace("+00:00", "Z")

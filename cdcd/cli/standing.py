@@ -1,0 +1,159 @@
+"""Where a pipeline stands, read from what it keeps: the lanes, its topics, its offsets.
+
+No daemon has to run. What is away leaves its part of the answer empty and is named in `away`.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
+
+from cdcd.config.settings import Settings
+from cdcd.model.errors import Transient
+from cdcd.model.position import Position
+from cdcd.ops.board import wall_clock_ms
+from cdcd.sink.pool import Pool
+from cdcd.transport.lane_state import LaneState, read_lanes
+from cdcd.transport.topics import Topics, lanes_topic, table_of_topic
+
+Result = TypeVar("Result")
+Offsets = Mapping[tuple[str, int], int]
+
+ANSWER_SECONDS_MAX = 15.0
+
+_THERE = "SELECT to_regclass('cdcd.offsets') IS NOT NULL AS there"
+_OFFSETS = """
+SELECT topic, partition, next_offset, extract(epoch FROM updated_at)::float8 AS updated
+FROM cdcd.offsets WHERE pipeline = $1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What PostgreSQL holds: next offset by topic and partition, and the last commit by topic."""
+
+    offsets: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    committed_ms: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TableStanding:
+    """One table.
+
+    `frontier_ms` is the oldest saved position over the lanes: everything older is published. While
+    a table is idle it is saved every half a minute or so. `waiting` counts records that are in
+    Kafka and not yet applied; a few of them are marks of transactions. None is not known.
+    """
+
+    table: str
+    frontier_ms: int | None
+    lag_seconds: float | None
+    lanes: int
+    waiting: int | None
+    applied_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One pipeline; `patterns` is its set of tables, `lanes` how many there are."""
+
+    name: str
+    now_ms: int
+    lanes: int | None
+    patterns: tuple[str, ...]
+    tables: tuple[TableStanding, ...]
+    away: Mapping[str, str]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values for a JSON document."""
+        return asdict(self)
+
+
+async def look(settings: Settings) -> Standing:
+    """Ask Kafka and PostgreSQL at the same time."""
+    away: dict[str, str] = {}
+    async with asyncio.TaskGroup() as tasks:
+        published = tasks.create_task(_tried("kafka", _published(settings), away))
+        applied = tasks.create_task(_tried("postgres", _applied(settings), away))
+    lanes, state, ends = published.result() or (None, LaneState(), {})
+    now_ms = wall_clock_ms()
+    done = applied.result()
+    topics = {topic for topic, _ in ends} | {topic for topic, _ in (done or Applied()).offsets}
+    by_table = {table: t for t in topics if (table := table_of_topic(settings.name, t))}
+    tables = tuple(
+        _table(
+            name,
+            state.positions.get(name, {}),
+            now_ms,
+            _waiting(by_table.get(name), ends, done) if "kafka" not in away else None,
+            done.committed_ms.get(by_table.get(name, "")) if done else None,
+        )
+        for name in sorted(set(by_table) | {t for t, p in state.positions.items() if p})
+    )
+    return Standing(settings.name, now_ms, lanes, state.tables or (), tables, away)
+
+
+async def _tried(service: str, call: Awaitable[Result], away: dict[str, str]) -> Result | None:
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS_MAX):
+            return await call
+    except Transient as error:
+        away[service] = error.message
+    except TimeoutError:
+        away[service] = f"no answer within {ANSWER_SECONDS_MAX:.0f} s"
+    return None
+
+
+async def _published(settings: Settings) -> tuple[int | None, LaneState, Offsets]:
+    """The number of lanes, what they say, and the ends of the change topics."""
+    topics = Topics(settings.kafka)
+    partitions = await topics.partitions()
+    wanted = [
+        (topic, partition)
+        for topic, count in partitions.items()
+        if table_of_topic(settings.name, topic)
+        for partition in range(count)
+    ]
+    ends = await topics.ends(wanted, committed=True)
+    lanes = partitions.get(lanes_topic(settings.name))
+    if lanes is None:
+        return None, LaneState(), ends
+    return lanes, await read_lanes(settings.kafka, settings.name, lanes), ends
+
+
+async def _applied(settings: Settings) -> Applied:
+    async with (
+        Pool(settings.postgres, "cdcd status") as pool,
+        pool.connection() as connection,
+    ):
+        if not await connection.fetchval(_THERE):
+            return Applied()
+        rows = await connection.fetch(_OFFSETS, settings.name)
+    committed: dict[str, int] = defaultdict(int)
+    for row in rows:
+        committed[row["topic"]] = max(committed[row["topic"]], int(row["updated"] * 1000))
+    return Applied({(r["topic"], r["partition"]): r["next_offset"] for r in rows}, committed)
+
+
+def _waiting(topic: str | None, ends: Offsets, applied: Applied | None) -> int | None:
+    """Records between the saved offsets and the ends."""
+    if topic is None or applied is None:
+        return None
+    return sum(
+        max(end - applied.offsets.get((name, partition), 0), 0)
+        for (name, partition), end in ends.items()
+        if name == topic
+    )
+
+
+def _table(
+    name: str,
+    positions: Mapping[int, Position],
+    now_ms: int,
+    waiting: int | None,
+    applied_ms: int | None,
+) -> TableStanding:
+    frontier = min((p.frontier_ms for p in positions.values()), default=None)
+    lag = None if frontier is None else max(now_ms - frontier, 0) / 1000
+    return TableStanding(name, frontier, lag, len(positions), waiting, applied_ms)
