@@ -1,11 +1,14 @@
 """Cases of pre-images, post-images and logs that hold only keys."""
 
 from tests.contract.case import (
+    AFTER,
+    FROM,
     INSERT,
     PARTITION_DELETE,
     POSTIMAGE,
     PREIMAGE,
     ROW_DELETE,
+    UP_TO,
     UPDATE,
     Case,
     batch,
@@ -101,7 +104,7 @@ PREIMAGES = (
         "preimage: range and partition deletes have none",
         "preimage",
         ("DELETE FROM $t WHERE pk = $pk AND ck >= 1", "DELETE FROM $t WHERE pk = $pk"),
-        [[row(5, ck=1), row(7)], [row(PARTITION_DELETE)]],
+        [[row(FROM, ck=1), row(UP_TO)], [row(PARTITION_DELETE)]],
         (ONE, TWO),
     ),
     Case(
@@ -177,7 +180,7 @@ POSTIMAGES = (
             "DELETE FROM $t WHERE pk = $pk AND ck >= 1",
             "DELETE FROM $t WHERE pk = $pk",
         ),
-        [[row(ROW_DELETE, ck=1)], [row(5, ck=1), row(7)], [row(PARTITION_DELETE)]],
+        [[row(ROW_DELETE, ck=1)], [row(FROM, ck=1), row(UP_TO)], [row(PARTITION_DELETE)]],
         (ONE, TWO),
     ),
 )
@@ -242,7 +245,7 @@ KEYS_ONLY = (
             "DELETE FROM $t WHERE pk = $pk AND ck > 1",
             "DELETE FROM $t WHERE pk = $pk",
         ),
-        [[row(ROW_DELETE, ck=1)], [row(6, ck=1), row(7)], [row(PARTITION_DELETE)]],
+        [[row(ROW_DELETE, ck=1)], [row(AFTER, ck=1), row(UP_TO)], [row(PARTITION_DELETE)]],
     ),
 )
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.contract.case import INSERT, PLAIN, TABLES, Table, row
+from tests.contract.case import INSERT, PLAIN, TABLES, UPDATE, Table, row
 from tests.contract.conftest import Keyspace
 from tests.contract.log import SUFFIX, checked_groups, read
 
@@ -102,7 +102,7 @@ def test_columns_may_be_called_like_options(shared: Keyspace) -> None:
     shared.execute("UPDATE $t SET cdc = 4 WHERE pk = 1", t=table)
     assert checked_groups(read(shared.session, table)) == [
         [row(INSERT, pk=1, cdc=2, tablets=3)],
-        [row(1, pk=1, cdc=4)],
+        [row(UPDATE, pk=1, cdc=4)],
     ]
 
 

@@ -8,7 +8,7 @@ from cassandra import InvalidRequest
 from cassandra.cluster import Session
 from cassandra.protocol import ConfigurationException, SyntaxException
 
-from tests.contract.case import INSERT, PLAIN, TABLES, UPDATE, Table, row
+from tests.contract.case import INSERT, PLAIN, PREIMAGE, TABLES, UPDATE, Table, row
 from tests.contract.conftest import Keyspace
 from tests.contract.log import SUFFIX, checked_groups, read
 
@@ -263,7 +263,7 @@ def test_altered_options_hold_for_the_next_write(shared: Keyspace, new_key: int)
     shared.execute(update, t=table, pk=new_key, v=2)
     assert checked_groups(read(shared.session, table), "pk") == [
         [row(UPDATE, ck=1, v=1)],
-        [row(0, ck=1, v=1), row(UPDATE, ck=1)],
+        [row(PREIMAGE, ck=1, v=1), row(UPDATE, ck=1)],
     ]
 
 
