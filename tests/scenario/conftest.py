@@ -1,0 +1,117 @@
+"""A keyspace, a pipeline and a target schema of its own for each scenario."""
+
+import itertools
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, Session
+from cassandra.policies import RoundRobinPolicy
+
+from tests import stack as local
+from tests.scenario.daemon import Daemon
+from tests.stack import Stack
+
+_number = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def stack() -> Stack:
+    """The running stack."""
+    return local.load()
+
+
+@pytest.fixture(scope="session")
+def session(stack: Stack) -> Iterator[Session]:
+    """A connection of the driver's own."""
+    profile = ExecutionProfile(load_balancing_policy=RoundRobinPolicy(), request_timeout=60)
+    cluster = Cluster(
+        [stack.scylla_host],
+        port=stack.scylla_port,
+        protocol_version=4,
+        execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+    )
+    yield cluster.connect()
+    cluster.shutdown()
+
+
+@dataclass
+class Place:
+    """Names that no other test uses, and the settings that name them."""
+
+    stack: Stack
+    session: Session
+    folder: Path
+    name: str
+    settings: dict[str, dict[str, object]] = field(default_factory=dict)
+    daemons: list[Daemon] = field(default_factory=list)
+
+    @property
+    def schema(self) -> str:
+        """The target schema."""
+        return f"{self.name}_target"
+
+    def execute(self, cql: str) -> None:
+        """Run a statement with `$ks` for the keyspace."""
+        self.session.execute(cql.replace("$ks", self.name))
+
+    def daemon(self, *arguments: str, **flags: str) -> Daemon:
+        """A worker that is not started yet; its instance is `one` unless told otherwise."""
+        config = self.folder / "cdcd.toml"
+        config.write_text(self._toml())
+        instance = flags.get("instance", "one")
+        daemon = Daemon(
+            config, self.folder, "run", "--name", self.name, "--instance", instance, *arguments
+        )
+        self.daemons.append(daemon)
+        return daemon
+
+    def _toml(self) -> str:
+        sections: dict[str, dict[str, object]] = {
+            "scylla": {"hosts": [self.stack.scylla_host], "port": self.stack.scylla_port},
+            "kafka": {
+                "bootstrap_servers": self.stack.kafka,
+                "topic_replication_factor": 1,
+                "topic_min_insync_replicas": 1,
+                "topic_partitions": 4,
+            },
+            "registry": {"url": self.stack.registry},
+            "postgres": {"dsn": self.stack.postgres, "target_schema": self.schema},
+            "http": {"port": 0},
+        }
+        for section, values in self.settings.items():
+            sections.setdefault(section, {}).update(values)
+        # JSON's strings, numbers and arrays are TOML's too.
+        return "\n".join(
+            f"[{section}]\n" + "\n".join(f"{k} = {json.dumps(v)}" for k, v in values.items())
+            for section, values in sections.items()
+        )
+
+
+@pytest.fixture
+def place(stack: Stack, session: Session, tmp_path: Path) -> Iterator[Place]:
+    """A place of its own, swept afterwards."""
+    name = f"s{os.getpid()}_{next(_number)}"
+    session.execute(
+        f"CREATE KEYSPACE {name} WITH replication ="
+        " {'class': 'NetworkTopologyStrategy', 'replication_factor': 1}"
+        " AND tablets = {'enabled': false}"
+    )
+    here = Place(stack, session, tmp_path, name)
+    yield here
+    for daemon in here.daemons:
+        daemon.end()
+    session.execute(f"DROP KEYSPACE {name}")
+
+
+@pytest.fixture
+def make_table(place: Place) -> Callable[[str], None]:
+    """Make a table with CDC of `name (columns)`."""
+
+    def make(definition: str) -> None:
+        place.execute(f"CREATE TABLE $ks.{definition} WITH cdc = {{'enabled': true}}")
+
+    return make

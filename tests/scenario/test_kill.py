@@ -1,0 +1,95 @@
+"""Kill -9 in the middle of work: nothing lost, nothing twice, in the topic and in PostgreSQL."""
+
+import threading
+from collections.abc import Callable
+
+import pytest
+from cassandra.concurrent import execute_concurrent_with_args
+
+from tests.scenario import checker
+from tests.scenario.conftest import Place
+from tests.scenario.daemon import wait_until
+
+CHANGES = 20_000
+KILLS = 3
+
+
+class Writer(threading.Thread):
+    """Writes inserts, updates, row and partition deletes, each round over the same keys."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__()
+        self._place = place
+        self.written = 0
+        self.failed: BaseException | None = None
+
+    def run(self) -> None:
+        """Write them all; a failure is the test's to see."""
+        try:
+            self._write()
+        except BaseException as error:  # noqa: BLE001  carried over to the test's thread
+            self.failed = error
+
+    def _write(self) -> None:
+        session, name = self._place.session, self._place.name
+        insert = session.prepare(f"INSERT INTO {name}.items (pk, ck, a, b) VALUES (?, ?, ?, ?)")
+        update = session.prepare(f"UPDATE {name}.items SET a = ? WHERE pk = ? AND ck = ?")
+        delete = session.prepare(f"DELETE FROM {name}.items WHERE pk = ? AND ck = ?")
+        sweep = session.prepare(f"DELETE FROM {name}.items WHERE pk = ?")
+        step = 500
+        for start in range(0, CHANGES, 4 * step):
+            rows = range(start, start + step)
+            for statement, values in (
+                (insert, [(i % 997, i % 13, f"first {i}", i) for i in rows]),
+                (update, [(f"second {i}", i % 997, i % 13) for i in rows]),
+                (delete, [(i % 499, i % 13) for i in rows]),
+                (sweep, [(i % 331,) for i in rows]),
+            ):
+                execute_concurrent_with_args(session, statement, values, concurrency=50)
+                self.written += step
+
+
+@pytest.mark.timeout(300)
+def test_killed_in_the_middle_of_changes(
+    place: Place, make_table: Callable[[str], None]
+) -> None:
+    """Killed three times during 20,000 changes, the worker loses none and doubles none."""
+    make_table("items (pk int, ck int, a text, b bigint, PRIMARY KEY (pk, ck))")
+    daemon = place.daemon("--table", f"{place.name}.items")
+    daemon.start()
+    daemon.wait_ready()
+    writer = Writer(place)
+    writer.start()
+    for kill in range(KILLS):
+        share = CHANGES * (kill + 1) // (KILLS + 1)
+        wait_until(lambda share=share: writer.written >= share or not writer.is_alive(), "writes")
+        daemon.kill()
+        daemon.start()
+    writer.join()
+    assert writer.failed is None
+    expect_equal(place, "items", ("pk", "ck"))
+    assert daemon.stop() == 0
+
+
+def expect_equal(place: Place, table: str, key: tuple[str, ...]) -> None:
+    """The ending of every disruption: the target has the source's rows, and the topic has the
+    identity of each delta row once.
+    """
+    source = checker.source_rows(place.session, place.name, table, key)
+
+    def equal() -> bool:
+        return not checker.differences(
+            source, checker.target_rows(place.stack, place.schema, table, key)
+        )
+
+    try:
+        wait_until(equal, "source and target equal")
+    except AssertionError:
+        found = checker.target_rows(place.stack, place.schema, table, key)
+        pytest.fail("\n".join(checker.differences(source, found)[:20]))
+    in_log = checker.log_identities(place.session, place.name, table)
+    values = checker.read_topic(place.stack, f"{place.name}.{place.name}.{table}")
+    in_topic = checker.topic_identities(values)
+    assert in_log, "the log is empty"
+    assert in_log - in_topic == {}, "lost"
+    assert in_topic - in_log == {}, "doubled"
