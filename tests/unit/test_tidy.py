@@ -28,7 +28,7 @@ DRAWERS = {"utils", "util", "helpers", "helper", "common", "misc", "shared"}
 # A time or size is named with its unit; these are counts, flags, names and choices.
 UNITS = ("_seconds", "_ms", "_hours", "_bytes", "_rows", "_share")
 MEASURES = re.compile(r"time|delay|wait|interval|age|ttl|retention|period|timeout|size|limit|pause")
-SENTENCE = re.compile(r"[A-Z`'\"0-9_/].*[.:]$", re.DOTALL)
+SENTENCE = re.compile(r"\S.*[.:]", re.DOTALL)
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -108,7 +108,7 @@ def test_tests_state_claims(path: Path) -> None:
     silent = [
         f.name
         for f in _functions(path)
-        if f.name.startswith("test_") and not SENTENCE.match(ast.get_docstring(f) or "")
+        if f.name.startswith("test_") and not SENTENCE.fullmatch(ast.get_docstring(f) or "")
     ]
     assert not silent
 
@@ -128,7 +128,7 @@ def _fields(section: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, s
 def test_settings_say_what_they_are(path: str, name: str, description: str | None) -> None:
     """Every setting is described by a sentence, and a time or size has its unit in its name."""
     assert description, path
-    assert SENTENCE.match(description), path
+    assert SENTENCE.fullmatch(description), path
     if MEASURES.search(name):
         assert any(unit in name for unit in UNITS), path
 
