@@ -32,7 +32,7 @@ class Kind(IntEnum):
 
 @dataclass(slots=True)
 class Effect:
-    """What the batch does to one row. `values` has None for null; `at` is its last event's index."""
+    """What the batch does to one row; None in `values` is null, `at` is the last event's index."""
 
     kind: Kind
     values: dict[str, Any]

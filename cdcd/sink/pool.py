@@ -11,7 +11,8 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Hashable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, cast
+from itertools import count
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import asyncpg
 
@@ -41,12 +42,12 @@ else:
 class Connection(_Connection):
     """A connection that knows its staging tables, by what they are for; the least used first."""
 
-    __slots__ = ("staging", "staging_made")
+    __slots__ = ("staging", "staging_numbers")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.staging: OrderedDict[Hashable, str] = OrderedDict()
-        self.staging_made = 0
+        self.staging_numbers = count(1)
 
 
 class Kind(Enum):
@@ -178,7 +179,7 @@ class Pool:
         self._application_name = application_name
         self._pool: asyncpg.Pool[Any] | None = None
 
-    async def __aenter__(self) -> "Pool":
+    async def __aenter__(self) -> Self:
         settings = self._settings
         timeout = settings.statement_timeout_seconds
         with ours():

@@ -41,7 +41,7 @@ LAG_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a sink is to do: the pipeline's name, this worker's, table patterns, and the settings."""
+    """What a sink is to do: the pipeline, this worker's name, the tables, and the settings."""
 
     name: str
     instance: str

@@ -4,6 +4,8 @@ Rows reach a statement through a source: the staging table, or arrays of a small
 the target's columns under the same names.
 """
 
+# ruff: noqa: S608  making SQL text is what this module is for; every name goes through `quoted`
+
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property

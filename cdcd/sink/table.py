@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from cdcd.config.settings import SinkSettings
@@ -24,7 +25,7 @@ from cdcd.sink.inbox import Inbox, Slice
 from cdcd.sink.merge import BadValue, NoTarget, merge
 from cdcd.sink.offsets import OffsetsMoved
 from cdcd.sink.pool import Pool, Rejected, TargetBroken
-from cdcd.sink.rows import Part, lay_out
+from cdcd.sink.rows import lay_out
 from cdcd.sink.schema import prepare_target
 from cdcd.sink.statements import Target
 from cdcd.sink.writer import Write, write
@@ -125,7 +126,7 @@ class Table:
         while True:
             cut = await self._next_slice()
             try:
-                prepared = await self._retrying(lambda: self._prepare(cut), cut.epoch)
+                prepared = await self._retrying(partial(self._prepare, cut), cut.epoch)
             except TableStopped as error:
                 self._stop_in(cut.epoch, error)
                 continue
@@ -136,7 +137,7 @@ class Table:
             prepared = await self._prepared.get()
             epoch = prepared.slice.epoch
             try:
-                await self._retrying(lambda: self._write(prepared), epoch)
+                await self._retrying(partial(self._write, prepared), epoch)
             except OffsetsMoved:
                 self._lose(epoch)
             except (Rejected, TargetBroken) as error:

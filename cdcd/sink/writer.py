@@ -79,8 +79,7 @@ async def _staging(connection: Connection, target: Target) -> str:
         oldest = next(iter(known))
         await connection.execute(f"DROP TABLE {quoted(known[oldest])}")
         del known[oldest]
-    connection.staging_made += 1
-    name = f"cdcd_staging_{connection.staging_made}"
+    name = f"cdcd_staging_{next(connection.staging_numbers)}"
     await connection.execute(create_staging(target, name))
     known[target] = name
     return name

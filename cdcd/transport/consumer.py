@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from confluent_kafka import (
     Consumer,
@@ -77,7 +77,7 @@ class ChangeConsumer:
         )
         self._client: Consumer | None = None
 
-    async def __aenter__(self) -> "ChangeConsumer":
+    async def __aenter__(self) -> Self:
         self._client = await self._run("opening the consumer", lambda: Consumer(self._properties))
         return self
 

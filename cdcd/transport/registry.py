@@ -115,7 +115,7 @@ class Registry:
 
     async def ping(self) -> None:
         """Return when the registry answers."""
-        await _call("asking whether it answers", lambda: self._client.get_subjects())
+        await _call("asking whether it answers", self._client.get_subjects)
 
 
 class _Missing(Fatal):
