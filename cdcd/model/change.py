@@ -74,10 +74,11 @@ class Batch:
     """What a table's reader hands on: changes in order, and where its lanes stand behind them.
 
     `positions` holds every lane that was read; a lane of it with changes has its position
-    published with them. With `start` the positions are new and published even so.
+    published with them, and with `save` every lane of it has. A position without changes only
+    saves reading, so that not each empty window writes one.
     """
 
     table: TableSpec
     events: Sequence[ChangeEvent]
     positions: Mapping[int, Position]
-    start: bool = False
+    save: bool = False

@@ -56,6 +56,7 @@ class Follower:
         )
         self._idle_ms = int(settings.idle_window_seconds_max * 1000)
         self._width_ms = self._pause_ms = self._pace.min_ms
+        self._saved_at_ms = 0
 
     def update(
         self, table: SourceTable, generations: tuple[Generation, ...], schema_version: str
@@ -85,6 +86,13 @@ class Follower:
                 failed = 0
             await asyncio.sleep(wait_seconds)
 
+    @property
+    def _save_after_ms(self) -> int:
+        """How old a saved position may get. A tenth of the log's life is left to start again in."""
+        limit_seconds = self._around.settings.position_seconds_max
+        ttl_seconds = self._table.options.ttl_seconds
+        return int(min(limit_seconds, (ttl_seconds or limit_seconds * 10) / 10) * 1000)
+
     async def _prepare(self) -> LogReader:
         """A reader for the table as it is now, once its changes can be published."""
         around, spec = self._around, self._table.spec
@@ -108,7 +116,7 @@ class Follower:
             head_ms = now_ms - int(around.settings.confidence_seconds * 1000)
             first = first_position(self._table, self._generations, around.start, head_ms)
             positions |= dict.fromkeys(new, first)
-            await around.hand_on(Batch(self._table.spec, (), dict.fromkeys(new, first), start=True))
+            await around.hand_on(Batch(self._table.spec, (), dict.fromkeys(new, first), save=True))
         return Progress(positions)
 
     async def _step(self, progress: Progress, reader: LogReader) -> float:
@@ -139,6 +147,9 @@ class Follower:
         self._width_ms = next_width(self._width_ms, len(events), self._pace)
         self._pause_ms = self._pace.min_ms if events else min(self._pause_ms * 2, self._idle_ms)
         moved = progress.advance(lanes.owned, generation, window)
-        await around.hand_on(Batch(reader.table, events, moved))
+        save = now_ms - self._saved_at_ms >= self._save_after_ms
+        if save:
+            self._saved_at_ms = now_ms
+        await around.hand_on(Batch(reader.table, events, moved, save=save))
         around.board.frontier(table.spec.full_name, progress.frontier_ms)
         return 0.0

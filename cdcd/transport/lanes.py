@@ -19,7 +19,7 @@ from cdcd.transport.topics import Topics, lanes_topic
 
 
 class PublishingLanes:
-    """A lane log with a publisher. Positions of lanes without changes are written now and then."""
+    """A lane log with a publisher."""
 
     def __init__(
         self,
@@ -27,15 +27,12 @@ class PublishingLanes:
         publisher: Publisher,
         writers: TableWriters,
         board: Board,
-        position_seconds_max: float,
     ) -> None:
         self._lane_log = lane_log
         self._publisher = publisher
         self._writers = writers
         self._board = board
-        self._position_seconds_max = position_seconds_max
         self._publishing = OneThread("publisher")
-        self._written: dict[tuple[str, int], float] = {}
 
     @classmethod
     @asynccontextmanager
@@ -51,8 +48,7 @@ class PublishingLanes:
         publisher = Publisher(settings.kafka, worker.id, lanes_topic(worker.pipeline))
         writers = TableWriters(worker.pipeline, topics, registry)
         async with LaneLog.open(settings.kafka, worker, topics) as lane_log:
-            position_seconds_max = settings.source.position_seconds_max
-            lanes = cls(lane_log, publisher, writers, board, position_seconds_max)
+            lanes = cls(lane_log, publisher, writers, board)
             try:
                 await lanes._publishing.call(publisher.open)
                 yield lanes
@@ -81,7 +77,7 @@ class PublishingLanes:
         Raises LanesLost when the assignment is no longer in force; on Transient and Fatal the lanes
         must be opened again.
         """
-        positions = self._positions_due(assignment, batches)
+        positions = positions_due(batches, assignment.lanes.lanes)
         if not positions:
             return
         writers = [(await self._writers.of(b.table), b) for b in batches if b.events]
@@ -90,30 +86,20 @@ class PublishingLanes:
         await self._publishing.call(
             self._publisher.publish, Flush(writers, positions, offsets, group)
         )
-        ended = time.monotonic()
-        self._written |= {(table, lane): ended for table, lane, _ in positions}
-        self._board.transaction(ended - started)
+        self._board.transaction(time.monotonic() - started)
         now_ms = wall_clock_ms()
         for _, batch in writers:
             written_ms = (event.time_us // 1000 for event in batch.events)
             self._board.published(batch.table.full_name, written_ms, now_ms)
 
-    def _positions_due(
-        self, assignment: Assignment, batches: Sequence[Batch]
-    ) -> list[tuple[str, int, Position]]:
-        """Of lanes with changes, of new ones, and of those whose last one is old; the newest each.
 
-        A position without changes only saves reading, so that not each empty window writes one.
-        """
-        old = time.monotonic() - self._position_seconds_max
-        due: set[tuple[str, int]] = set()
-        newest: dict[tuple[str, int], Position] = {}
-        for batch in batches:
-            name = batch.table.full_name
-            changed = {lane_of(e.token, assignment.lanes.lanes) for e in batch.events}
-            for lane, position in batch.positions.items():
-                at = (name, lane)
-                newest[at] = position
-                if batch.start or lane in changed or self._written.get(at, 0.0) < old:
-                    due.add(at)
-        return [(*at, newest[at]) for at in sorted(due)]
+def positions_due(batches: Sequence[Batch], lanes: int) -> list[tuple[str, int, Position]]:
+    """The newest position of each lane that has changes or is to be saved, by table and lane."""
+    due: set[tuple[str, int]] = set()
+    newest: dict[tuple[str, int], Position] = {}
+    for batch in batches:
+        name = batch.table.full_name
+        changed = {lane_of(event.token, lanes) for event in batch.events}
+        newest |= {(name, lane): position for lane, position in batch.positions.items()}
+        due |= {(name, lane) for lane in (batch.positions if batch.save else changed)}
+    return [(*at, newest[at]) for at in sorted(due)]
