@@ -102,6 +102,8 @@ def target_rows(
                 "jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads
             )
             return list(await connection.fetch(f'SELECT * FROM "{schema}"."{table}"'))
+        except asyncpg.UndefinedTableError:
+            return []  # not made yet, so no row of it is there
         finally:
             await connection.close()
 

@@ -50,9 +50,7 @@ class Writer(threading.Thread):
 
 
 @pytest.mark.timeout(300)
-def test_killed_in_the_middle_of_changes(
-    place: Place, make_table: Callable[[str], None]
-) -> None:
+def test_killed_in_the_middle_of_changes(place: Place, make_table: Callable[[str], None]) -> None:
     """Killed three times during 20,000 changes, the worker loses none and doubles none."""
     make_table("items (pk int, ck int, a text, b bigint, PRIMARY KEY (pk, ck))")
     daemon = place.daemon("--table", f"{place.name}.items")
