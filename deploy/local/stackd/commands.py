@@ -167,10 +167,13 @@ def _start_one(
     if proc is None or not running:
         proc = service.start(state, archive)
         started(service, proc)
-    while not _answers(state, service):
-        log = state.log(service.name)
-        if not procs.alive(proc):
+    log = state.log(service.name)
+    while True:
+        answers = _answers(state, service)
+        if not procs.alive(proc):  # an answer may be another program's, on the port we wanted
             raise StackError(f"{service.title} ended at its start; see {log}{log_tail(log)}")
+        if answers:
+            break
         if time.monotonic() - begin > _START_LIMIT_SECONDS:
             raise StackError(
                 f"{service.title} does not answer after {_START_LIMIT_SECONDS:.0f} s; "
