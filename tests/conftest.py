@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.stack import Stack, load
+
 FOLDER = Path(__file__).parent
 MARKERS = {"unit", "contract", "integration", "scenario"}
 
@@ -40,3 +42,9 @@ def no_unhandled_loop_exception() -> Iterator[None]:
     finally:
         logger.removeHandler(failures)
     assert not failures.seen, failures.seen
+
+
+@pytest.fixture(scope="session")
+def stack() -> Stack:
+    """The running services, started when a test first asks for them."""
+    return load()

@@ -14,8 +14,11 @@ Check = Callable[[Registry, Settings, Sequence[str]], Awaitable[list[Finding]]]
 async def connect(settings: Settings) -> AsyncIterator[Registry]:
     """The registry, once it answered."""
     registry = Registry(settings.registry)
-    await registry.ping()
-    yield registry
+    try:
+        await registry.ping()
+        yield registry
+    finally:
+        await registry.close()
 
 
 async def subjects(registry: Registry, settings: Settings, _: Sequence[str]) -> list[Finding]:

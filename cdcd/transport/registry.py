@@ -117,6 +117,10 @@ class Registry:
         """Return when the registry answers."""
         await _call("asking whether it answers", self._client.get_subjects)
 
+    async def close(self) -> None:
+        """Give the connections back."""
+        await asyncio.to_thread(self._client.close)
+
 
 class _Missing(Fatal):
     """What was asked for is not there."""
