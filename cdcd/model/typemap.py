@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import MAX_PREC, Context, Decimal
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -26,7 +26,11 @@ _PG_EPOCH_US = _PG_EPOCH_DAYS * 86_400_000_000
 _PG_DATE_MIN, _PG_DATE_MAX = -2_451_545, 2_145_031_948
 _PG_TIMESTAMP_MIN, _PG_TIMESTAMP_END = -211_813_488_000_000_000, 9_223_371_331_200_000_000
 
-_EXACT = Context(prec=MAX_PREC)
+# Digits of PostgreSQL's numeric before and after the decimal point. Past them a value of ten bytes
+# would be gigabytes of zeros.
+_PG_NUMERIC_WHOLE, _PG_NUMERIC_FRACTION = 131_072, 16_383
+
+_EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
 
 class UnstorableValue(ValueError):
@@ -49,9 +53,13 @@ def _same(value: Any) -> Any:
 
 
 def unscaled(value: dict[str, Any]) -> Decimal:
-    """The number of a `{scale, value}` record, exactly."""
+    """The number of a `{scale, value}` record, exactly. Raises UnstorableValue past numeric."""
+    scale = value["scale"]
     digits = int.from_bytes(value["value"], "big", signed=True)
-    return Decimal(digits).scaleb(-value["scale"], _EXACT)
+    number = Decimal(digits).scaleb(-scale, _EXACT)
+    if scale > _PG_NUMERIC_FRACTION or number.adjusted() >= _PG_NUMERIC_WHOLE:
+        raise UnstorableValue(f"a number with scale {scale} is outside of numeric")
+    return number
 
 
 def _pg_timestamp(ms: int) -> tuple[int]:
