@@ -14,6 +14,8 @@ ATOMIC = frozenset(
     "time timestamp timeuuid tinyint uuid varint".split()
 )
 COLLECTIONS = {"list": 1, "set": 1, "map": 2}
+# A user-defined type may bear one of these names too, in quotes.
+_BUILT_IN = ATOMIC | COLLECTIONS.keys() | {"frozen", "tuple", "varchar", "vector"}
 
 # A user-defined type: field names with the texts of their types, in declaration order.
 UdtFields = tuple[tuple[str, str], ...]
@@ -37,7 +39,7 @@ class CqlType:
 
     def __str__(self) -> str:
         if self.name == "udt":
-            plain = re.fullmatch("[a-z][a-z0-9_]*", self.udt)
+            plain = re.fullmatch("[a-z][a-z0-9_]*", self.udt) and self.udt not in _BUILT_IN
             text = self.udt if plain else '"' + self.udt.replace('"', '""') + '"'
         elif self.name == "vector":
             text = f"vector<{self.args[0]}, {self.dimension}>"
