@@ -66,7 +66,7 @@ def show_standing(out: Console, standing: "Standing") -> None:
         return
     table = Table(box=None, pad_edge=False)
     table.add_column("table", overflow="fold")
-    for title in ("published up to", "lag", "waiting", "last applied", "lanes"):
+    for title in ("published up to", "lag at most", "waiting", "last applied", "lanes"):
         table.add_column(title, justify="right")
     for each in standing.tables:
         table.add_row(

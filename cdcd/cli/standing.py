@@ -41,9 +41,10 @@ class Applied:
 class TableStanding:
     """One table.
 
-    `frontier_ms` is the oldest saved position over the lanes: everything older is published. While
-    a table is idle it is saved every half a minute or so. `waiting` counts records that are in
-    Kafka and not yet applied; a few of them are marks of transactions. None is not known.
+    `frontier_ms` is the oldest saved position over the lanes: everything older is published.
+    `lag_seconds` is its age, and with that the most that the topic can be behind: while a table is
+    idle its position is saved every half a minute or so. `waiting` counts records that are in Kafka
+    and not yet applied; a few of them are marks of transactions. None is not known.
     """
 
     table: str

@@ -13,6 +13,8 @@ from cdcd.ops.status import StageState, StageStatus, Status, TableState, TableSt
 
 Clock = Callable[[], int]
 
+GRAVITY = (TableState.RUNNING, TableState.PAUSED, TableState.STOPPED, TableState.NEEDS_SNAPSHOT)
+
 
 def wall_clock_ms() -> int:
     """Milliseconds since 1970 by this machine's clock."""
@@ -50,6 +52,8 @@ class Board:
         self._identity = (name, instance, __version__, clock_ms())
         self._stages: dict[str, StageStatus] = {}
         self._tables: dict[str, TableStatus] = {}
+        self._states: dict[str, dict[str, tuple[TableState, str]]] = {}
+        self._newest_ms: dict[str, int] = {}
 
     def stage(self, stage: str, state: StageState, reason: str = "") -> None:
         """A stage starts, runs, or waits for something outside."""
@@ -61,13 +65,21 @@ class Board:
         self.stage(stage, StageState.RETRYING, reason)
         self.metrics.retries.labels(stage).inc()
 
-    def table(self, table: str, state: TableState, reason: str = "") -> None:
-        """A table was begun, or goes on in another state."""
-        self._tables[table] = replace(self._table(table), state=state, reason=reason)
+    def table(self, table: str, state: TableState, reason: str = "", *, stage: str = "") -> None:
+        """A table was begun, or goes on in another state.
+
+        Each stage has its own word on a table; the gravest one is shown.
+        """
+        states = self._states.setdefault(table, {})
+        states[stage] = state, reason
+        shown, why = max(states.values(), key=lambda said: GRAVITY.index(said[0]))
+        self._tables[table] = replace(self._table(table), state=shown, reason=why)
 
     def forget_table(self, table: str) -> None:
         """The table is no longer this worker's."""
         self._tables.pop(table, None)
+        self._states.pop(table, None)
+        self._newest_ms.pop(table, None)
 
     def lanes(self, count: int) -> None:
         """How many lanes this worker reads now."""
@@ -100,8 +112,9 @@ class Board:
         rows = len(done.written_ms)
         now = self._table(done.table)
         ages = [(done.committed_ms - ms) / 1000 for ms in done.written_ms]
-        lag = max(min(ages), 0.0) if ages else now.lag_seconds
-        self._tables[done.table] = replace(now, applied=now.applied + rows, lag_seconds=lag)
+        self._tables[done.table] = replace(now, applied=now.applied + rows)
+        newest_ms = max(done.written_ms, default=0)
+        self._newest_ms[done.table] = max(newest_ms, self._newest_ms.get(done.table, 0))
         metrics = self.metrics
         metrics.applied.labels(done.table).inc(rows)
         metrics.batch_rows.observe(rows)
@@ -110,11 +123,10 @@ class Board:
         metrics.kafka_to_postgres.observe(
             done.table, ((done.committed_ms - ms) / 1000 for ms in done.recorded_ms)
         )
-        if lag is not None:
-            metrics.lag_seconds.labels(done.table).set(lag)
 
     def waiting(self, table: str, records: int) -> None:
         """How many records of the table this worker has yet to apply."""
+        self._tables[table] = replace(self._table(table), waiting=records)
         self.metrics.lag_records.labels(table).set(records)
 
     def dropped(self, table: str, reason: str, changes: int = 1) -> None:
@@ -145,13 +157,22 @@ class Board:
             if table.frontier_ms is not None:
                 age = max(status.now_ms - table.frontier_ms, 0) / 1000
                 self.metrics.frontier_age_seconds.labels(table.table).set(age)
+            if table.lag_seconds is not None:
+                self.metrics.lag_seconds.labels(table.table).set(table.lag_seconds)
         return self.metrics.exposition()
 
     def _table(self, table: str) -> TableStatus:
         return self._tables.get(table) or TableStatus(table)
 
-    @staticmethod
-    def _shown(table: TableStatus, now_ms: int) -> TableStatus:
-        if table.lag_seconds is None and table.frontier_ms is not None:
-            return replace(table, lag_seconds=max(now_ms - table.frontier_ms, 0) / 1000)
-        return table
+    def _shown(self, table: TableStatus, now_ms: int) -> TableStatus:
+        """With the lag as of now.
+
+        While records wait the newest one that was applied says how far the target is; when none
+        do, the target has all that was published.
+        """
+        reached_ms = table.frontier_ms
+        if table.waiting:
+            reached_ms = self._newest_ms.get(table.table, reached_ms)
+        if reached_ms is None:
+            return table if table.waiting is None else replace(table, lag_seconds=0.0)
+        return replace(table, lag_seconds=max(now_ms - reached_ms, 0) / 1000)

@@ -119,7 +119,7 @@ class Metrics:
             "cdcd_frontier_age_seconds", "How far the frontier is behind the clock.", "table"
         )
         self.lag_seconds = self._gauge(
-            "cdcd_lag_seconds", "Age of the newest change when it was applied.", "table"
+            "cdcd_lag_seconds", "How old what the target shows can be.", "table"
         )
         self.lag_records = self._gauge(
             "cdcd_lag_records", "Records that this worker has yet to apply.", "table"

@@ -31,8 +31,9 @@ class TableStatus:
     """One table in this worker. Counts are since the worker's start.
 
     `frontier_ms` is the oldest frontier of the lanes that this worker reads, in milliseconds since
-    1970; `lag_seconds` is how old the newest change was when it was applied, or the frontier's age
-    where this worker does not apply.
+    1970. `lag_seconds` is how old the newest change is that the target has, while records wait to
+    be applied, and the frontier's age when none do. `waiting` counts these records. None is not
+    known to this worker.
     """
 
     table: str
@@ -40,6 +41,7 @@ class TableStatus:
     reason: str = ""
     frontier_ms: int | None = None
     lag_seconds: float | None = None
+    waiting: int | None = None
     published: int = 0
     applied: int = 0
     rejected: int = 0
@@ -86,7 +88,7 @@ class Status:
             if s.state is not StageState.RUNNING
         ]
         tables = [
-            f"table {t.table} is {t.state.value}{_because(t.reason)}"
+            f"table {t.table} is {t.state.value}{_because(t.reason.removeprefix(f'{t.table}: '))}"
             for t in self.tables
             if t.state is not TableState.RUNNING
         ]
