@@ -1,0 +1,209 @@
+"""What the checks make of what they see, without a service."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from cdcd.config.settings import KafkaSettings
+from cdcd.model.errors import ConfigurationError, ExitCode, Fatal, Transient
+from cdcd.model.table import CdcOptions, TableSpec
+from cdcd.preflight import clocks, kafka, postgres, scylla
+from cdcd.preflight.report import (
+    Finding,
+    Level,
+    Outcome,
+    Report,
+    Result,
+    ended,
+    failed,
+    note,
+    problem,
+    skipped,
+    warning,
+)
+from cdcd.source.catalog import SourceTable
+from cdcd.transport.brokers import Cluster
+
+GOOD = ended("kafka", "rights", [note("x")], 0.1)
+FOUND = ended("kafka", "rights", [warning("x")], 0.1)
+REFUSED = failed("kafka", "rights", ConfigurationError("x"), 0.1)
+UNFINISHED = failed("kafka", "rights", Transient("x"), 0.1)
+SKIPPED = skipped("kafka", "rights")
+
+
+def _levels(findings: list[Finding]) -> set[Level]:
+    return {f.level for f in findings} - {Level.NOTE}
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "code"),
+    [
+        ((), ExitCode.DONE),
+        ((GOOD,), ExitCode.DONE),
+        ((GOOD, FOUND), ExitCode.FOUND),
+        ((FOUND, UNFINISHED, SKIPPED), ExitCode.OUTSIDE),
+        ((FOUND, UNFINISHED, REFUSED), ExitCode.CONFIGURATION),
+    ],
+)
+def test_gravest_outcome_decides(outcomes: tuple[Outcome, ...], code: ExitCode) -> None:
+    """Wrong settings come before checks that could not finish, and these before findings."""
+    assert Report(outcomes).exit_code is code
+
+
+def test_notes_are_no_findings() -> None:
+    """A check that only has notes is good."""
+    assert GOOD.result is Result.GOOD
+
+
+def test_unfinished_is_not_found() -> None:
+    """A check that raised has seen nothing, and says why."""
+    outcome = failed("kafka", "rights", Fatal("away", "start it"), 0.1)
+    assert outcome.result is Result.UNFINISHED
+    assert outcome.findings == (problem("away", "start it"),)
+
+
+def test_json_has_every_outcome() -> None:
+    """The JSON report has the exit code, whether it passed, and each check."""
+    found = Report((GOOD, FOUND)).as_json()
+    assert (found["exit_code"], found["passed"]) == (1, False)
+    assert [c["result"] for c in found["checks"]] == ["good", "found"]
+
+
+@pytest.mark.parametrize(
+    ("found_ms", "levels"),
+    [
+        (1000, set()),
+        (1050, set()),
+        (1100 + 500, set()),
+        (1100 + 501, {Level.WARNING}),
+        (1000 - 500, set()),
+        (1000 - 501, {Level.WARNING}),
+    ],
+)
+def test_clocks_may_differ_by_half_a_second(found_ms: float, levels: set[Level]) -> None:
+    """Only a time that no moment between question and answer explains is a difference."""
+    assert _levels(clocks.judge("PostgreSQL", found_ms, 1000, 1100)) == levels
+
+
+def test_clock_finding_says_which_way() -> None:
+    """The finding says whether the server is ahead or behind, and by how much."""
+    (finding,) = clocks.judge("PostgreSQL", 5000, 1000, 1000)
+    assert finding.message == "PostgreSQL's clock is 4000 ms ahead of this machine's"
+
+
+@pytest.mark.parametrize(
+    ("copies", "confirmed", "brokers", "levels"),
+    [
+        (3, 2, 3, set()),
+        (3, 2, 1, {Level.PROBLEM}),
+        (3, 3, 3, {Level.WARNING}),
+        (2, 3, 3, {Level.PROBLEM}),
+        (1, 1, 1, set()),
+    ],
+)
+def test_replication_fits_the_brokers(
+    copies: int, confirmed: int, brokers: int, levels: set[Level]
+) -> None:
+    """Copies need brokers, and one broker away must not stop writes."""
+    settings = KafkaSettings(topic_replication_factor=copies, topic_min_insync_replicas=confirmed)
+    findings = kafka.judge_replication(settings, Cluster(brokers, frozenset(), {}))
+    assert _levels(findings) == levels
+
+
+@pytest.mark.parametrize(
+    ("settings", "broker", "levels"),
+    [
+        ({}, {}, set()),
+        ({}, {"group.min.session.timeout.ms": "6000"}, set()),
+        ({}, {"group.min.session.timeout.ms": "6001"}, {Level.PROBLEM}),
+        ({}, {"transaction.max.timeout.ms": "9999"}, {Level.PROBLEM}),
+        ({"topic_retention_hours": 23}, {}, {Level.WARNING}),
+    ],
+)
+def test_timeouts_fit_the_brokers(
+    settings: dict[str, Any], broker: Mapping[str, str], levels: set[Level]
+) -> None:
+    """The brokers' limits hold for our timeouts, and retention spans a day."""
+    assert _levels(kafka.judge_limits(KafkaSettings(**settings), broker)) == levels
+
+
+@pytest.mark.parametrize(
+    ("ttl_seconds", "levels"),
+    [(0, set()), (60, {Level.WARNING}), (3600, set()), (86_400, set())],
+)
+def test_short_retention_of_a_log_is_found(ttl_seconds: int, levels: set[Level]) -> None:
+    """A log that is kept for less than an hour is a warning."""
+    options = CdcOptions(enabled=True, ttl_seconds=ttl_seconds)
+    table = SourceTable(TableSpec("ks", "t", ()), options, "id", tablets=False)
+    assert _levels(scylla.judge_ttl(table)) == levels
+
+
+def test_copies_are_counted_over_all_data_centres() -> None:
+    """Replication per data centre adds up."""
+    assert scylla.copies({"class": "NetworkTopologyStrategy", "a": "3", "b": "2"}) == 5
+
+
+@pytest.mark.parametrize(
+    ("copies", "nodes", "level", "levels"),
+    [
+        (3, 3, "QUORUM", set()),
+        (1, 1, "ALL", set()),
+        (3, 1, "QUORUM", {Level.WARNING}),
+        (3, 3, "ONE", {Level.WARNING}),
+        (3, 3, "ALL", {Level.WARNING}),
+    ],
+)
+def test_consistency_fits_the_cluster(
+    copies: int, nodes: int, level: str, levels: set[Level]
+) -> None:
+    """Reads must be possible, and must see what a majority has."""
+    assert _levels(scylla.judge_copies("ks", copies, nodes, level)) == levels
+
+
+SERVER = {
+    "version": "16.1",
+    "version_number": 160_001,
+    "database": "warehouse",
+    "role": "cdcd",
+    "standby": False,
+    "read_only": False,
+    "connections_max": 100,
+}
+
+
+@pytest.mark.parametrize(
+    ("answer", "levels"),
+    [
+        ({}, set()),
+        ({"standby": True}, {Level.PROBLEM}),
+        ({"read_only": True}, {Level.PROBLEM}),
+        ({"version_number": 120_000}, {Level.PROBLEM}),
+        ({"connections_max": 10}, {Level.WARNING}),
+    ],
+)
+def test_server_takes_writes(answer: dict[str, Any], levels: set[Level]) -> None:
+    """A standby, a read-only or an old server, or one without room, is found."""
+    assert _levels(postgres.judge_server({**SERVER, **answer}, 8)) == levels
+
+
+@pytest.mark.parametrize(
+    ("there", "may_make_schema", "may_make_tables", "levels"),
+    [
+        (False, True, False, set()),
+        (False, False, False, {Level.PROBLEM}),
+        (True, False, True, set()),
+        (True, True, False, {Level.PROBLEM}),
+    ],
+)
+def test_schema_can_be_used(
+    *, there: bool, may_make_schema: bool, may_make_tables: bool, levels: set[Level]
+) -> None:
+    """A schema has to be there or to be makable, and tables in it have to be makable."""
+    row = {
+        "there": there,
+        "may_make_schema": may_make_schema,
+        "may_make_tables": may_make_tables,
+        "may_use": there,
+    }
+    assert _levels(postgres.judge_schema("cdc_data", row)) == levels
