@@ -7,7 +7,7 @@ where the stage should be run again from what is saved, anything else where it s
 import asyncio
 import time
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -55,16 +55,19 @@ class Plan:
 async def run(plan: Plan, board: Board) -> None:
     """Apply the pipeline's changes until cancelled."""
     schema = plan.postgres.target_schema
-    registry = Registry(plan.registry)
-    async with Pool(plan.postgres, f"cdcd {plan.name}") as pool:
+    async with AsyncExitStack() as opened:
+        registry = await opened.enter_async_context(Registry(plan.registry))
+        pool = await opened.enter_async_context(Pool(plan.postgres, f"cdcd {plan.name}"))
         await prepare_database(pool, schema)
-        async with ChangeConsumer(plan.kafka, plan.name, plan.instance) as consumer:
-            tools = Tools(plan.name, schema, plan.sink, pool, registry, board)
-            sink = _Sink(plan, tools, consumer)
-            board.stage("sink", StageState.RUNNING)
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(sink.follow_catalog(tasks))
-                tasks.create_task(sink.feed())
+        consumer = await opened.enter_async_context(
+            ChangeConsumer(plan.kafka, plan.name, plan.instance)
+        )
+        tools = Tools(plan.name, schema, plan.sink, pool, registry, board)
+        sink = _Sink(plan, tools, consumer)
+        board.stage("sink", StageState.RUNNING)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(sink.follow_catalog(tasks))
+            tasks.create_task(sink.feed())
 
 
 class _Sink:

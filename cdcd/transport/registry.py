@@ -8,7 +8,7 @@ Its own retries are off; callers try again on Transient, with their own limits.
 import asyncio
 import json
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import Self, TypeVar, cast
 
 from confluent_kafka.schema_registry import Schema as RegistrySchema
 from confluent_kafka.schema_registry import SchemaRegistryClient
@@ -46,7 +46,10 @@ class IncompatibleSchema(CdcdError):
 
 
 class Registry:
-    """Schemas by subject and by id. Every method may raise Transient and ConfigurationError."""
+    """Schemas by subject and by id; `async with` closes its connections.
+
+    Every method may raise Transient and ConfigurationError.
+    """
 
     def __init__(self, settings: RegistrySettings) -> None:
         properties: dict[str, object] = {
@@ -69,6 +72,12 @@ class Registry:
         self._ids: dict[tuple[str, str], int] = {}
         self._schemas: dict[int, Schema] = {}
         self._backward: set[str] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.to_thread(self._client.close)
 
     async def register(self, subject: str, schema: Schema) -> int:
         """The id of the schema, registered under the subject, which is made BACKWARD compatible.

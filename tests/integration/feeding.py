@@ -1,9 +1,10 @@
 """Change topics as the source stage would fill them, and the rows that a sink makes of them."""
 
+import asyncio
 import json
 import zlib
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
@@ -19,7 +20,9 @@ from cdcd.config.settings import (
 from cdcd.model.change import ChangeEvent, Operation
 from cdcd.model.cqltype import parse
 from cdcd.model.table import Column, ColumnKind, TableSpec
-from cdcd.sink.stage import Plan
+from cdcd.ops.board import Board
+from cdcd.ops.status import TableState, TableStatus
+from cdcd.sink.stage import Plan, run
 from cdcd.transport.avro import Codec
 from cdcd.transport.envelope import Envelope
 from cdcd.transport.registry import Registry
@@ -165,3 +168,34 @@ class Feed:
             return []
         finally:
             await connection.close()
+
+
+@asynccontextmanager
+async def sinking(plan: Plan) -> AsyncIterator[Board]:
+    """A sink at work; leaving the block kills it wherever it is."""
+    board = Board(plan.name, plan.instance)
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(run(plan, board))
+        try:
+            yield board
+        finally:
+            task.cancel()
+
+
+async def eventually(
+    look: Callable[[], Awaitable[Any]], expected: object, limit_seconds: float = 30.0
+) -> None:
+    """Look until what is expected is there; fail with what was there last."""
+    found = await look()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(limit_seconds):
+            while found != expected:
+                await asyncio.sleep(0.02)
+                found = await look()
+    assert found == expected
+
+
+def status(board: Board, spec: TableSpec) -> TableStatus:
+    """What the board says of a table."""
+    found = (t for t in board.snapshot().tables if t.table == spec.full_name)
+    return next(found, TableStatus(spec.full_name, TableState.PAUSED, "not there"))

@@ -1,0 +1,49 @@
+"""A pipeline with topics, subjects and a target schema of its own for each test."""
+
+import itertools
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from tests import stack as local
+from tests.integration.feeding import Feed
+from tests.stack import Stack
+
+_number = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def stack() -> Stack:
+    """The running stack."""
+    return local.load()
+
+
+@pytest.fixture
+async def feed(stack: Stack) -> AsyncIterator[Feed]:
+    """A pipeline that nobody else uses; what it made is removed."""
+    name = f"t{os.getpid()}x{next(_number)}"
+    made = Feed(name, stack.kafka, stack.registry, stack.postgres)
+    async with made.registry:
+        yield made
+    admin = AdminClient({"bootstrap.servers": stack.kafka})
+    topics = [t for t in admin.list_topics(timeout=10).topics if t.startswith(f"{name}.")]
+    if topics:
+        admin.delete_topics(topics)
+    connection = await made.connect()
+    await connection.execute(f'DROP SCHEMA IF EXISTS "{made.schema}" CASCADE')
+    for state in ("offsets", "targets", "reconcile_runs"):
+        if await connection.fetchval("SELECT to_regclass($1)", f"cdcd.{state}"):
+            await connection.execute(f"DELETE FROM cdcd.{state} WHERE pipeline = $1", name)
+    await connection.close()
+
+
+@pytest.fixture
+async def connection(stack: Stack) -> AsyncIterator["asyncpg.Connection[Any]"]:
+    """A connection of the driver's own."""
+    made = await asyncpg.connect(stack.postgres)
+    yield made
+    await made.close()

@@ -1,0 +1,232 @@
+"""Merging: a batch of changes becomes at most one effect for each row."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cdcd.model.change import ChangeEvent, Operation
+from cdcd.model.cqltype import parse
+from cdcd.model.table import Column, ColumnKind, TableSpec
+from cdcd.sink.merge import BadValue, Effect, Kind, NoTarget, merge
+
+TABLE = TableSpec(
+    "ks",
+    "t",
+    (
+        Column("p", parse("int"), ColumnKind.PARTITION_KEY),
+        Column("c", parse("int"), ColumnKind.CLUSTERING),
+        Column("a", parse("text"), ColumnKind.REGULAR),
+        Column("b", parse("text"), ColumnKind.REGULAR),
+    ),
+)
+
+Rows = dict[tuple[Any, ...], dict[str, Any]]
+
+
+def event(
+    op: str, row: Sequence[Any], values: Mapping[str, Any] | None = None, time_us: int = 1
+) -> ChangeEvent:
+    """A change of row (p, c), or of partition (p,); None among the values is a null."""
+    written = values or {}
+    return ChangeEvent(
+        table=TABLE,
+        op=Operation(op),
+        partition=(row[0],),
+        clustering=tuple(row[1:]) or (None,),
+        time_us=time_us,
+        token=0,
+        identity=None,
+        values={n: v for n, v in written.items() if v is not None},
+        nulls=tuple(n for n, v in written.items() if v is None),
+    )
+
+
+def only_effect(*events: ChangeEvent) -> Effect:
+    (effect,) = merge(TABLE, events).rows.values()
+    return effect
+
+
+def test_partial_updates_of_one_row_are_folded() -> None:
+    """Two updates of different columns are one effect that names both and nothing else."""
+    effect = only_effect(event("u", (1, 1), {"a": "x"}), event("u", (1, 1), {"b": "y"}, 2))
+    assert effect == Effect(Kind.UPSERT, {"a": "x", "b": "y"}, 2, 1)
+
+
+def test_a_later_value_wins() -> None:
+    """Of two writes of one column the later one counts, null included."""
+    effect = only_effect(event("u", (1, 1), {"a": "x"}), event("u", (1, 1), {"a": None}))
+    assert effect.values == {"a": None}
+    assert effect.kind is Kind.UPSERT
+
+
+def test_empty_text_is_neither_null_nor_untouched() -> None:
+    """Empty, null and untouched stay three things."""
+    effect = only_effect(event("u", (1, 1), {"a": "", "b": None}))
+    assert effect.values == {"a": "", "b": None}
+
+
+def test_nulls_alone_make_no_row() -> None:
+    """An update that only writes nulls changes a row that is there and creates none."""
+    assert only_effect(event("u", (1, 1), {"a": None})).kind is Kind.UPDATE
+
+
+def test_an_insert_of_the_key_alone_makes_a_row() -> None:
+    """An insert has a live marker, so its row exists without any other value."""
+    assert only_effect(event("c", (1, 1))).kind is Kind.UPSERT
+
+
+def test_an_insert_of_nulls_makes_a_row() -> None:
+    """The marker makes the row, whatever the insert writes."""
+    assert only_effect(event("c", (1, 1), {"a": None})).kind is Kind.UPSERT
+
+
+def test_nulls_before_a_value_are_kept() -> None:
+    """A null-only update and then a value is one upsert of both columns."""
+    effect = only_effect(event("u", (1, 1), {"a": None}), event("u", (1, 1), {"b": "y"}))
+    assert (effect.kind, effect.values) == (Kind.UPSERT, {"a": None, "b": "y"})
+
+
+def test_a_delete_drops_what_was_before() -> None:
+    """A deleted row is one delete, whatever the batch wrote to it before."""
+    effect = only_effect(event("c", (1, 1), {"a": "x"}), event("d", (1, 1)))
+    assert (effect.kind, effect.values) == (Kind.DELETE, {})
+
+
+def test_an_insert_after_a_delete_replaces_the_row() -> None:
+    """Columns that the new insert does not name are null, as the old row is gone."""
+    effect = only_effect(event("d", (1, 1)), event("c", (1, 1), {"a": "x"}))
+    assert (effect.kind, effect.values) == (Kind.REPLACE, {"a": "x"})
+
+
+def test_nulls_after_a_delete_leave_it_deleted() -> None:
+    """A null-only update of a deleted row does not bring it back."""
+    effect = only_effect(event("d", (1, 1)), event("u", (1, 1), {"a": None}))
+    assert effect.kind is Kind.DELETE
+
+
+def test_a_refresh_replaces_the_row() -> None:
+    """A full row replaces what the batch did before, and partial updates fold into it."""
+    effect = only_effect(
+        event("u", (1, 1), {"b": "old"}),
+        event("r", (1, 1), {"a": "x"}),
+        event("u", (1, 1), {"b": "new"}),
+    )
+    assert (effect.kind, effect.values) == (Kind.REPLACE, {"a": "x", "b": "new"})
+
+
+def test_a_partition_delete_drops_the_partitions_effects() -> None:
+    """Only effects of that partition go, and only those from before the delete."""
+    merged = merge(
+        TABLE,
+        [
+            event("c", (1, 1), {"a": "x"}),
+            event("c", (2, 1), {"a": "x"}),
+            event("p", (1,)),
+            event("u", (1, 2), {"b": "y"}),
+        ],
+    )
+    assert list(merged.partition_deletes) == [(1,)]
+    assert {key: e.kind for key, e in merged.rows.items()} == {
+        (2, 1): Kind.UPSERT,
+        (1, 2): Kind.UPSERT,
+    }
+
+
+def test_keys_are_compared_as_postgres_compares_them() -> None:
+    """Two times of one microsecond are two rows in the source and one key in PostgreSQL."""
+    table = TableSpec("ks", "t", (Column("p", parse("time"), ColumnKind.PARTITION_KEY),))
+    events = [
+        ChangeEvent(table, Operation.CREATE, (ns,), (), 1, 0, None, {}) for ns in (1000, 1999)
+    ]
+    assert len(merge(table, events).rows) == 1
+
+
+def test_keys_of_nested_types_can_be_merged() -> None:
+    """A frozen collection is a key like any other."""
+    column = Column("p", parse("frozen<map<int, varint>>"), ColumnKind.PARTITION_KEY)
+    table = TableSpec("ks", "t", (column,))
+    key = [{"key": 1, "value": {"scale": 0, "value": b"\x07"}}]
+    events = [ChangeEvent(table, Operation.CREATE, (key,), (), 1, 0, None, {}) for _ in range(2)]
+    assert list(merge(table, events).rows) == [('[[1,"7"]]',)]
+
+
+def test_a_key_that_cannot_be_stored_is_named_without_its_value() -> None:
+    """The message has the column and the event's place, and not the value."""
+    table = TableSpec("ks", "t", (Column("p", parse("text"), ColumnKind.PARTITION_KEY),))
+    good = ChangeEvent(table, Operation.CREATE, ("fine",), (), 1, 0, None, {})
+    bad = ChangeEvent(table, Operation.CREATE, ("secret\0",), (), 1, 0, None, {})
+    with pytest.raises(BadValue) as caught:
+        merge(table, [good, bad])
+    assert caught.value.at == 1
+    assert '"p" (text)' in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("op", "row"), [("g", (1, 1)), ("u", (1,))])
+def test_what_has_no_target_is_refused(op: str, row: tuple[int, ...]) -> None:
+    """Range deletes and static columns are refused, not passed over."""
+    with pytest.raises(NoTarget):
+        merge(TABLE, [event(op, row, {"a": "x"} if op == "u" else None)])
+
+
+def apply_one(rows: Rows, change: ChangeEvent) -> None:
+    """What one change does to the rows, written without looking at the code under test."""
+    key = change.partition + change.clustering
+    written = {**change.values, **dict.fromkeys(change.nulls)}
+    stamp = {"time_us": change.time_us}
+    empty = {"a": None, "b": None}
+    if change.op is Operation.PARTITION_DELETE:
+        for found in [k for k in rows if k[0] == change.partition[0]]:
+            del rows[found]
+    elif change.op is Operation.DELETE:
+        rows.pop(key, None)
+    elif change.op is Operation.READ:
+        rows[key] = {**empty, **written, **stamp}
+    elif key in rows:
+        rows[key] |= {**written, **stamp}
+    elif change.op is Operation.CREATE or change.values:
+        rows[key] = {**empty, **written, **stamp}
+
+
+def apply_batch(rows: Rows, batch: Sequence[ChangeEvent]) -> None:
+    """What the merged effects of a batch do, as the statements would."""
+    merged = merge(TABLE, batch)
+    for partition in merged.partition_deletes:
+        for found in [k for k in rows if k[:1] == partition]:
+            del rows[found]
+    for key, effect in merged.rows.items():
+        stamp = {"time_us": effect.time_us}
+        if effect.kind is Kind.DELETE:
+            rows.pop(key, None)
+        elif effect.kind is Kind.REPLACE or (effect.kind is Kind.UPSERT and key not in rows):
+            rows[key] = {"a": None, "b": None, **effect.values, **stamp}
+        elif key in rows:
+            rows[key] |= {**effect.values, **stamp}
+
+
+VALUES = st.dictionaries(st.sampled_from("ab"), st.sampled_from([None, "", "x", "y"]))
+KEYS = st.tuples(st.integers(0, 1), st.integers(0, 1))
+EVENTS = st.lists(
+    st.one_of(
+        st.builds(event, st.sampled_from(["c", "u", "u", "r"]), KEYS, VALUES, st.integers(1, 9)),
+        st.builds(event, st.just("d"), KEYS, time_us=st.integers(1, 9)),
+        st.builds(event, st.just("p"), st.tuples(st.integers(0, 1)), time_us=st.integers(1, 9)),
+    ),
+    max_size=12,
+)
+
+
+@given(EVENTS, st.lists(st.integers(0, 12), max_size=4))
+def test_batches_do_what_single_changes_do(events: list[ChangeEvent], cuts: list[int]) -> None:
+    """However a list of changes is cut into batches, the rows are those of one after another."""
+    expected: Rows = {}
+    for change in events:
+        apply_one(expected, change)
+    found: Rows = {}
+    bounds = [0, *sorted(min(c, len(events)) for c in cuts), len(events)]
+    for start, end in zip(bounds, bounds[1:], strict=False):
+        apply_batch(found, events[start:end])
+    assert found == expected
