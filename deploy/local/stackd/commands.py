@@ -18,7 +18,7 @@ from stackd.service import Archive, Service
 from stackd.state import State
 
 SERVICES = {s.name: s for s in (postgres.SERVICE, kafka.SERVICE, registry.SERVICE, scylla.SERVICE)}
-_START_LIMIT_SECONDS = 90.0
+_START_LIMIT_SECONDS = 120.0
 _STOP_LIMIT_SECONDS = 20.0
 _POLL_SECONDS = 0.05
 

@@ -148,7 +148,7 @@ public final class LogTables
             .addClusteringColumn("cdc$batch_seq_no", Int32Type.instance)
             .comment("CDC log for " + base.keyspace + "." + base.name)
             .caching(CachingParams.CACHE_NOTHING);
-        columns(base).forEach(b::addRegularColumn);
+        columns(base).forEach((name, type) -> b.addRegularColumn(exactly(name), type));
         int ttl = CdcOptions.of(base).ttlSeconds();
         if (ttl > 0)
         {
@@ -176,7 +176,10 @@ public final class LogTables
             b.removeRegularOrStaticColumn(c.name);
             b.recordColumnDrop(c, now);
         }
-        missing.forEach((name, type) -> b.addRegularColumn(ColumnIdentifier.getInterned(name, true), type));
+        missing.forEach((name, type) -> b.addRegularColumn(exactly(name), type));
         return b.build();
     }
+
+    /** Given a plain string, Cassandra takes the name in small letters. */
+    private static ColumnIdentifier exactly(String name) { return ColumnIdentifier.getInterned(name, true); }
 }

@@ -23,7 +23,7 @@ import standin.Change.Kind;
 
 /**
  * Cuts a mutation of one partition into changes, as ScyllaDB does: by timestamp; and if one timestamp
- * holds different kinds of changes or different TTLs, by kind and then by rising TTL.
+ * holds different kinds of changes or different TTLs, by kind, then by row, then by rising TTL.
  */
 final class MutationSplitter
 {
@@ -75,7 +75,7 @@ final class MutationSplitter
         }
         if (s.mixed || kinds > 1 || s.changes.size() > 1 || s.ttls.size() > 1)
             for (List<Change> l : s.changes.values())
-                l.sort(Comparator.comparing((Change c) -> c.kind).thenComparingInt(c -> c.ttl));
+                l.sort(Comparator.comparing(c -> c.kind)); // stable: the rows of a kind stay in order
         return s.changes;
     }
 

@@ -1,0 +1,1 @@
+"""What `make demo` does; `deploy/local/demo.py` is its entry."""

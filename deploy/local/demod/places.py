@@ -1,0 +1,14 @@
+"""Where the clone keeps what the demo uses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+CLONE = Path(__file__).resolve().parents[3]
+LOCAL = CLONE / ".local"
+SAMPLE = CLONE / "deploy" / "sample" / "app_data.cql"
+STACK_COMMAND = CLONE / "deploy" / "local" / "stack.py"
+
+PIPELINE = "demo"
+KEYSPACE = "app_data"
+TARGET_SCHEMA = "cdc_data"

@@ -1,0 +1,184 @@
+"""How the demo looks: in colour on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from demod.compare import Compared
+from demod.latency import Latency
+from demod.ledger import Verdict
+from demod.places import KEYSPACE, PIPELINE, TARGET_SCHEMA
+
+_WIDTH_ELSEWHERE = 100
+_GOAL_SECONDS = 2.0
+_BAR_CELLS = 40
+
+
+class Screen:
+    """Standard output."""
+
+    def __init__(self) -> None:
+        self.is_terminal = sys.stdout.isatty()
+        width = None if self.is_terminal else _WIDTH_ELSEWHERE
+        self._console = Console(width=width, highlight=False)
+        self._step = 0
+
+    def step(self, what: str) -> None:
+        """A heading, numbered."""
+        self._step += 1
+        self._console.print(f"\n[bold cyan]{self._step}. {what}[/]")
+        sys.stdout.flush()
+
+    def say(self, what: str) -> None:
+        """A line under the step."""
+        self._console.print(f"   {what}", soft_wrap=True)
+        sys.stdout.flush()
+
+    def show(self, *what: RenderableType) -> None:
+        """Tables and panels."""
+        for each in what:
+            self._console.print(each)
+        sys.stdout.flush()
+
+    def arriving(self) -> Arriving:
+        """A table that changes while rows arrive."""
+        return Arriving(self)
+
+    def live(self) -> Live:
+        """A place that is drawn again and again; for terminals."""
+        return Live(console=self._console, refresh_per_second=10)
+
+    def table(self, title: str, *columns: str) -> Table:
+        """An empty table; columns that begin with # hold numbers."""
+        style = box.ROUNDED if self.is_terminal else box.ASCII
+        made = Table(title=title, title_justify="left", box=style, title_style="bold")
+        for column in columns:
+            if column.startswith("#"):
+                made.add_column(column[1:], justify="right")
+            else:
+                made.add_column(column, overflow="fold")
+        return made
+
+    def panel(self, inside: RenderableType, title: str) -> RenderableType:
+        """A frame, on a terminal."""
+        if not self.is_terminal:
+            return Group(Text(f"--- {title} ---"), inside)
+        return Panel(inside, title=title, border_style="cyan", expand=False, padding=(1, 2))
+
+    @property
+    def arrow(self) -> str:
+        """From left to right."""
+        return "──▶" if self.is_terminal else "-->"
+
+
+class Arriving:
+    """Rows as they come: drawn again on a terminal, a line for each change elsewhere."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._live = screen.live() if screen.is_terminal else None
+        self._before: list[tuple[int, int, bool]] = []
+
+    def __enter__(self) -> Arriving:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def show(self, compared: Sequence[Compared], seconds: float) -> None:
+        """What there is now."""
+        now = [(c.rows_source, c.rows_target, c.is_equal) for c in compared]
+        if self._live:
+            self._live.update(self._drawn(compared, seconds))
+        elif now != self._before:
+            counts = "   ".join(f"{c.table} {c.rows_target}/{c.rows_source}" for c in compared)
+            self._screen.say(f"{seconds:5.1f} s   {counts}")
+        self._before = now
+
+    def _drawn(self, compared: Sequence[Compared], seconds: float) -> Table:
+        table = self._screen.table(f"{seconds:.1f} s", "table", "arrived", "#rows")
+        for c in compared:
+            share = c.rows_target / c.rows_source if c.rows_source else 0.0
+            bar = bar_of(min(share, 1.0), 20)
+            word = "[green]equal[/]" if c.is_equal and c.rows_source else "[yellow]…[/]"
+            table.add_row(c.table, f"[cyan]{bar}[/] {word}", f"{c.rows_target}/{c.rows_source}")
+        return table
+
+
+def bar_of(share: float, cells: int) -> str:
+    """A bar of so many cells."""
+    full = round(share * cells)
+    return "█" * full + "░" * (cells - full)
+
+
+def target_table(screen: Screen, title: str, rows: Sequence[Any], columns: Iterable[str]) -> Table:
+    """Rows of the target as they are there."""
+    names = list(columns)
+    table = screen.table(title, *names)
+    for row in rows:
+        table.add_row(*("" if row[n] is None else Text(str(row[n])) for n in names))
+    return table
+
+
+def summary_table(screen: Screen, verdict: Verdict) -> Table:
+    """`validation_summary`, with the two functions under it."""
+    table = screen.table(
+        f"{TARGET_SCHEMA}.validation_summary", "category", "status", "#expected", "#actual",
+        "checked_at",
+    )  # fmt: skip
+    for row in verdict.summary:
+        colour = {"equal": "green", "different": "red"}.get(row["status"], "yellow")
+        checked = row["checked_at"]
+        table.add_row(
+            row["category"],
+            f"[{colour}]{row['status']}[/]",
+            *("" if row[n] is None else str(row[n]) for n in ("expected", "actual")),
+            f"{checked:%H:%M:%S.%f}" if checked else "",
+        )
+    return table
+
+
+def flow_picture(
+    screen: Screen, compared: Sequence[Compared], status: dict[str, Any]
+) -> RenderableType:
+    """The whole way, a line for each table."""
+    arrow = f"[cyan]{screen.arrow}[/]"
+    table = Table(box=None, pad_edge=False, padding=(0, 1))
+    for name in ("ScyllaDB", "rows", "", "Kafka", "changes", "", "PostgreSQL", "rows", ""):
+        table.add_column(name, justify="right" if name in ("rows", "changes") else "left")
+    for c in compared:
+        name = f"{KEYSPACE}.{c.table}"
+        published = status.get(name, {}).get("published", 0)
+        word = "[green]equal[/]" if c.is_equal else "[red]different[/]"
+        table.add_row(
+            *(name, str(c.rows_source), arrow),
+            *(f"{PIPELINE}.{name}", str(published), arrow),
+            *(f"{TARGET_SCHEMA}.{c.table}", str(c.rows_target), word),
+        )
+    return screen.panel(
+        table, "change log -> Avro, transactions -> one commit for rows and offsets"
+    )
+
+
+def latency_picture(screen: Screen, latency: Latency) -> RenderableType:
+    """Both latencies against the goal."""
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1))
+    for name, seconds in (("insert", latency.insert_seconds), ("update", latency.update_seconds)):
+        share = min(seconds / _GOAL_SECONDS, 1.0)
+        colour = "green" if seconds < _GOAL_SECONDS else "red"
+        bar = bar_of(share, _BAR_CELLS) if screen.is_terminal else "#" * round(share * _BAR_CELLS)
+        table.add_row(name, f"[{colour}]{bar}[/]", f"[bold]{seconds:.3f} s[/]")
+    title = f"from the write to the row seen in PostgreSQL; the bar is {_GOAL_SECONDS:.0f} s"
+    return screen.panel(table, title)
