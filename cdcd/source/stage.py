@@ -170,7 +170,7 @@ class _Tables:
         saved = self._assignment.positions.get(name, {})
         follower = Follower(saved, self._around)
         follower.update(table, generations, version)
-        self._board.table(name, TableState.RUNNING)
+        self._board.table(name, TableState.RUNNING, stage=STAGE)
         task = self._group.create_task(_guarded(follower, self._board))
         self._following[name] = (follower, task)
 
@@ -204,5 +204,5 @@ async def _guarded(follower: Follower, board: Board) -> None:
 
 def _stop(board: Board, stopped: TableStopped) -> None:
     state = TableState.NEEDS_SNAPSHOT if stopped.needs_snapshot else TableState.STOPPED
-    board.table(stopped.table, state, str(stopped))
+    board.table(stopped.table, state, str(stopped), stage=STAGE)
     log.error("table stopped", table=stopped.table, reason=stopped.message, hint=stopped.hint)
