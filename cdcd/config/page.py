@@ -17,9 +17,9 @@ A flag is stronger than the environment, which is stronger than the file, which 
 default. `cdcd config` shows the settings in force and where each came from.
 
 The file is TOML and is named by `-c FILE` or `CDCD_CONFIG`: a setting `scylla.port` is `port` in
-the table `[scylla]`. The environment variable of a setting is its name in capitals behind `CDCD_`, with
-two underscores for each dot: `CDCD_SCYLLA__PORT`. Lists of hosts are separated by commas there;
-tables (`kafka.properties`) are JSON.
+the table `[scylla]`. The environment variable of a setting is its name in capitals behind `CDCD_`,
+with two underscores for each dot: `CDCD_SCYLLA__PORT`. Lists of hosts are separated by commas
+there; tables (`kafka.properties`) are JSON.
 
 Flags of `cdcd run`: `--name`, `--instance`, `--http-port`; of every command: `--verbose` for
 `log.level = "debug"`.
