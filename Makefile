@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help up down check lint format test unit
+.PHONY: help demo up down check lint format test unit
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,10 +19,16 @@ $(VENV)/.made: pyproject.toml
 	@$(BIN)/pip install --quiet --editable . --group dev
 	@touch $@
 
+demo: ## Everything at once, started, shown and measured; KEEP=1 leaves it running
+	@deploy/local/needs.sh '$(PYTHON)'
+	@$(MAKE) --no-print-directory $(VENV)/.made
+	@$(BIN)/python deploy/local/demo.py
+
 up: $(VENV)/.made ## Start the local stack: Kafka, registry, PostgreSQL, ScyllaDB stand-in
 	@$(BIN)/python deploy/local/stack.py up
 
 down: ## Stop the local stack and remove its data
+	@$(PYTHON) deploy/local/demo.py stop
 	@$(PYTHON) deploy/local/stack.py down
 
 check: lint unit ## Format, lint, types, layers and the unit tests
@@ -33,9 +39,12 @@ lint: $(VENV)/.made
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-format: $(VENV)/.made ## Let ruff format and mend what it can
+format: $(VENV)/.made ## Let ruff format and mend what it can; make the generated pages
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+	@$(BIN)/python -m cdcd.config.page > docs/CONFIG.md
+	@$(BIN)/python -m cdcd.ops.metrics_page > docs/METRICS.md
+	@$(BIN)/python -m cdcd.cli.page > docs/CLI.md
 
 unit: $(VENV)/.made ## The unit tests; they need no service
 	@$(BIN)/pytest -q tests/unit

@@ -5,11 +5,8 @@ from pathlib import Path
 import pytest
 
 from cdcd.config.origin import origins, unknown_variables
-from cdcd.config.page import page
 from cdcd.config.settings import load
 from cdcd.model.errors import ConfigurationError, ExitCode
-
-ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.fixture
@@ -105,8 +102,3 @@ def test_unknown_variables_are_found() -> None:
     """A misspelt section in the environment is found; what is none of ours is not."""
     names = ["CDCD_SCYLA__PORT", "CDCD_SCYLLA__PORT", "CDCD_CONFIG", "CDCD_TEST_STACK", "HOME"]
     assert unknown_variables(dict.fromkeys(names, "")) == ["CDCD_SCYLA__PORT"]
-
-
-def test_page_is_fresh() -> None:
-    """docs/CONFIG.md is what `python -m cdcd.config.page` prints."""
-    assert (ROOT / "docs" / "CONFIG.md").read_text() == page()

@@ -1,0 +1,21 @@
+"""Pages that programs know: they are made, and never stale."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cdcd.cli import page as commands
+from cdcd.config import page as settings
+from cdcd.ops import metrics_page as metrics
+
+DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
+
+
+@pytest.mark.parametrize(
+    ("name", "page"),
+    [("CONFIG.md", settings.page), ("METRICS.md", metrics.page), ("CLI.md", commands.page)],
+)
+def test_generated_pages_are_fresh(name: str, page: Callable[[], str]) -> None:
+    """The page in docs/ is what its program makes; `make format` makes it again."""
+    assert (DOCS / name).read_text() == page()
