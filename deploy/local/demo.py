@@ -29,13 +29,12 @@ Everything still runs. To look around:
    psql "$(grep -o 'postgresql://cdcd:[^"]*' .local/stack.json)" \\
        -c 'SELECT email, loyalty_points, cdc_timestamp FROM cdc_data.users'
    .venv/bin/cdcd -c .local/cdcd.toml status --name {pipeline}
-   .venv/bin/cdcd -c .local/cdcd.toml check
-   .venv/bin/python deploy/local/demo.py cql "SELECT email, loyalty_points FROM {keyspace}.users"
-   .venv/bin/python deploy/local/demo.py records users     # as they are in topic {pipeline}.{keyspace}.users
+   .venv/bin/python deploy/local/demo.py cql 'SELECT email, loyalty_points FROM {keyspace}.users'
+   .venv/bin/python deploy/local/demo.py records users    # of topic {pipeline}.{keyspace}.users
    curl {url}/status
    tail -f {log}
 
-Write something with `demo.py cql "UPDATE ..."` and look again. `make down` stops all of it.
+Write something with `demo.py cql 'UPDATE ...'` and look again. `make down` stops all of it.
 """
 
 

@@ -39,6 +39,11 @@ class Compared:
         """Whether both sides hold the same rows."""
         return not (self.missing or self.extra or self.different)
 
+    @property
+    def rows_equal(self) -> int:
+        """How many rows are on both sides and equal."""
+        return self.rows_source - len(self.missing) - len(self.different)
+
     def equal_among(self, keys: Iterable[tuple[UUID, ...]]) -> int:
         """How many of these rows are on both sides and equal."""
         wrong = {*self.missing, *self.different}

@@ -16,10 +16,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from demod.errors import DemoError
-from demod.places import KEYSPACE, LOCAL, PIPELINE
 from stackd import procs
 from stackd.state import write_private
+
+from demod.errors import DemoError
+from demod.places import KEYSPACE, LOCAL, PIPELINE
 
 LOG = LOCAL / "logs" / "daemon.log"
 _NOTE = LOCAL / "demo.json"
@@ -31,7 +32,7 @@ _POLL_SECONDS = 0.1
 class Daemon:
     """A `cdcd run` that this demo, or one before it, has started."""
 
-    def __init__(self, proc: procs.Proc, log_from: int = 0) -> None:
+    def __init__(self, proc: procs.Proc, log_from: int) -> None:
         self._proc = proc
         self._log_from = log_from
 
@@ -45,17 +46,18 @@ class Daemon:
             *("--http-port", "0"),
         ]
         daemon = cls(procs.start(command, LOG), log_from)
-        write_private(_NOTE, json.dumps(asdict(daemon._proc)) + "\n")
+        write_private(_NOTE, json.dumps({"log_from": log_from, **asdict(daemon._proc)}) + "\n")
         return daemon
 
     @classmethod
     def kept(cls) -> Daemon | None:
         """The one that an earlier demo left running."""
         try:
-            proc = procs.Proc(**json.loads(_NOTE.read_text()))
-        except (FileNotFoundError, ValueError, TypeError):
+            note = json.loads(_NOTE.read_text())
+            daemon = cls(procs.Proc(note["pid"], note["start_ticks"]), note["log_from"])
+        except (FileNotFoundError, ValueError, KeyError):
             return None
-        return cls(proc) if procs.alive(proc) else None
+        return daemon if procs.alive(daemon._proc) else None
 
     def stop(self) -> None:
         """Let it finish what is in flight, and end."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, Self
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -21,6 +22,7 @@ from demod.places import KEYSPACE, PIPELINE, TARGET_SCHEMA
 _WIDTH_ELSEWHERE = 100
 _GOAL_SECONDS = 2.0
 _BAR_CELLS = 40
+_ARRIVAL_CELLS = 20
 
 
 class Screen:
@@ -86,9 +88,9 @@ class Arriving:
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
         self._live = screen.live() if screen.is_terminal else None
-        self._before: list[tuple[int, int, bool]] = []
+        self._before: list[tuple[str, int, int]] = []
 
-    def __enter__(self) -> Arriving:
+    def __enter__(self) -> Self:
         if self._live:
             self._live.start()
         return self
@@ -99,21 +101,20 @@ class Arriving:
 
     def show(self, compared: Sequence[Compared], seconds: float) -> None:
         """What there is now."""
-        now = [(c.rows_source, c.rows_target, c.is_equal) for c in compared]
+        now = [(c.table, c.rows_source, c.rows_equal) for c in compared]
         if self._live:
             self._live.update(self._drawn(compared, seconds))
         elif now != self._before:
-            counts = "   ".join(f"{c.table} {c.rows_target}/{c.rows_source}" for c in compared)
+            counts = "   ".join(f"{table} {equal}/{rows}" for table, rows, equal in now)
             self._screen.say(f"{seconds:5.1f} s   {counts}")
         self._before = now
 
     def _drawn(self, compared: Sequence[Compared], seconds: float) -> Table:
-        table = self._screen.table(f"{seconds:.1f} s", "table", "arrived", "#rows")
+        table = self._screen.table(f"{seconds:.1f} s", "table", "equal on both sides", "#rows")
         for c in compared:
-            share = c.rows_target / c.rows_source if c.rows_source else 0.0
-            bar = bar_of(min(share, 1.0), 20)
-            word = "[green]equal[/]" if c.is_equal and c.rows_source else "[yellow]…[/]"
-            table.add_row(c.table, f"[cyan]{bar}[/] {word}", f"{c.rows_target}/{c.rows_source}")
+            bar = bar_of(c.rows_equal / max(c.rows_source, 1), _ARRIVAL_CELLS)
+            colour = "green" if c.is_equal else "yellow"
+            table.add_row(c.table, f"[{colour}]{bar}[/]", f"{c.rows_equal}/{c.rows_source}")
         return table
 
 
@@ -128,8 +129,14 @@ def target_table(screen: Screen, title: str, rows: Sequence[Any], columns: Itera
     names = list(columns)
     table = screen.table(title, *names)
     for row in rows:
-        table.add_row(*("" if row[n] is None else Text(str(row[n])) for n in names))
+        table.add_row(*(Text(_cell(row[n])) for n in names))
     return table
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:%H:%M:%S.%f}" if isinstance(value, datetime) else str(value)
 
 
 def summary_table(screen: Screen, verdict: Verdict) -> Table:

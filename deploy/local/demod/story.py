@@ -45,8 +45,9 @@ class Demo:
     sample: sample.Sample
     scylla: Scylla
     postgres: asyncpg.Connection[Any]
-    daemon: Daemon | None = None
-    result: Result = field(default_factory=Result)
+    result: Result
+    # When the latest comparison began.
+    looked_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
     def tables(self) -> list[str]:
@@ -63,7 +64,7 @@ async def play(addresses: Addresses, screen: Screen, result: Result) -> Daemon:
     result.tables, result.rows_expected = len(script.keys), script.rows
     scylla = await asyncio.to_thread(Scylla, addresses)
     postgres = await asyncpg.connect(addresses.postgres)
-    demo = Demo(addresses, screen, script, scylla, postgres, result=result)
+    demo = Demo(addresses, screen, script, scylla, postgres, result)
     try:
         await _load(demo)
         daemon = await _run_daemon(demo)
@@ -119,6 +120,7 @@ async def _watch_arrival(demo: Demo, daemon: Daemon) -> list[Compared]:
 
 
 async def _compare(demo: Demo) -> list[Compared]:
+    demo.looked_at = datetime.now(UTC)
     compared = await compare_all(demo.scylla, demo.postgres, demo.tables)
     demo.result.rows_ok = sum(c.equal_among(demo.sample.keys[c.table]) for c in compared)
     return compared
@@ -126,7 +128,7 @@ async def _compare(demo: Demo) -> list[Compared]:
 
 async def _judge(demo: Demo, compared: list[Compared]) -> None:
     demo.screen.step("Both sides compared, every column of every row, by two other clients")
-    await ledger.record(demo.postgres, compared, datetime.now(UTC))
+    await ledger.record(demo.postgres, compared, demo.looked_at)
     verdict = await ledger.verdict(demo.postgres)
     demo.screen.show(summary_table(demo.screen, verdict))
     percent = "NULL" if verdict.completeness is None else f"{verdict.completeness} %"
@@ -171,7 +173,7 @@ async def _sum_up(demo: Demo, daemon: Daemon) -> None:
     """Compare once more, now with the live user, and draw the whole way."""
     demo.screen.step("The whole way")
     compared = await _compare(demo)
-    await ledger.record(demo.postgres, compared, datetime.now(UTC))
+    await ledger.record(demo.postgres, compared, demo.looked_at)
     status = await asyncio.to_thread(daemon.tables)
     demo.screen.show(flow_picture(demo.screen, compared, status))
     wrong = [c for c in compared if not c.is_equal]
