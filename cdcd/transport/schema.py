@@ -134,7 +134,7 @@ class _Builder:
 
     def column(self, column: Column) -> Schema:
         name = avro_name(column.name)
-        schema = self.type(column.type, f"{self.namespace}.{name}")
+        schema = self.type(column.type, f"{self.namespace}.column.{name}")
         properties = {
             "cql.name": column.name,
             "cql.type": str(column.type),
@@ -147,30 +147,34 @@ class _Builder:
         return _optional(name, schema, **properties)
 
     def type(self, cql: CqlType, path: str) -> object:
-        """The Avro type; `path` names the records of tuples, which have no name of their own."""
+        """The Avro type; `path` names the records of tuples, which have no name of their own.
+
+        Its parts are joined by dots, which no part holds, so that no two columns share a name.
+        """
         if cql.name in ATOMIC:
             return self.once(ATOMIC[cql.name].avro)
         if cql.name in ("list", "set", "vector"):
-            return {"type": "array", "items": self.type(cql.args[0], f"{path}_e")}
+            return {"type": "array", "items": self.type(cql.args[0], f"{path}.e")}
         if cql.name == "map":
             return self.map(cql, path)
-        name = f"{self.namespace}.udt.{avro_name(cql.udt)}" if cql.udt else f"{path}_t"
+        name = f"{self.namespace}.udt.{avro_name(cql.udt)}" if cql.udt else f"{path}.t"
         if name in self.defined:
             return name
         self.defined.add(name)
         fields = [
-            _optional(avro_name(f), self.type(a, f"{name}_{avro_name(f)}"), **{"cql.name": f})
+            _optional(avro_name(f), self.type(a, f"{name}.{avro_name(f)}"), **{"cql.name": f})
             for f, a in zip(field_names(cql), cql.args, strict=True)
         ]
         return {"type": "record", "name": name, "fields": fields}
 
     def map(self, cql: CqlType, path: str) -> object:
-        value = self.type(cql.args[1], f"{path}_v")
         if has_text_keys(cql):
-            return {"type": "map", "values": value}
-        key = self.type(cql.args[0], f"{path}_k")
+            return {"type": "map", "values": self.type(cql.args[1], f"{path}.v")}
+        # The key first: where both hold the same record it is defined where it is read first.
+        key = self.type(cql.args[0], f"{path}.k")
+        value = self.type(cql.args[1], f"{path}.v")
         fields = [{"name": "key", "type": key}, {"name": "value", "type": value}]
-        return {"type": "array", "items": {"type": "record", "name": f"{path}_m", "fields": fields}}
+        return {"type": "array", "items": {"type": "record", "name": f"{path}.m", "fields": fields}}
 
     def once(self, schema: object) -> object:
         if not isinstance(schema, dict) or schema["type"] != "record":
