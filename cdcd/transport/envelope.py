@@ -21,16 +21,19 @@ class Envelope:
     def __init__(self, table: TableSpec, pipeline: str) -> None:
         self.table = table
         self._pipeline = pipeline
-        self._key_names = [avro_name(c.name) for c in table.key]
         self._columns = {c.name: _ColumnForm(c) for c in table.columns}
+        self._key_forms = [self._columns[c.name] for c in table.key]
+        self._key_names = [form.avro_name for form in self._key_forms]
         self._by_avro_name = {form.avro_name: name for name, form in self._columns.items()}
         self._partition_size = len(table.partition_key)
-        self._renaming = [f for f in self._columns.values() if f.renames]
 
     def key(self, event: ChangeEvent) -> Datum:
         """The record key."""
         values = event.partition + event.clustering
-        return dict(zip(self._key_names, values, strict=True))
+        return {
+            form.avro_name: form.to_wire(value)
+            for form, value in zip(self._key_forms, values, strict=True)
+        }
 
     def value(self, event: ChangeEvent, now_ms: int) -> Datum:
         """The record value; `now_ms` is when it is published."""
@@ -47,10 +50,8 @@ class Envelope:
     def _row(self, event: ChangeEvent) -> Datum:
         row = self.key(event)
         for name, value in event.values.items():
-            row[self._columns[name].avro_name] = value
-        for form in self._renaming:
-            if row.get(form.avro_name) is not None:
-                row[form.avro_name] = form.to_wire(row[form.avro_name])
+            form = self._columns[name]
+            row[form.avro_name] = form.to_wire(value)
         return row
 
     def _delta(self, event: ChangeEvent) -> Datum | None:
@@ -80,7 +81,7 @@ class Envelope:
         """The change of a decoded key and value. Raises KeyError or ValueError for other shapes."""
         op = Operation(value["op"])
         source = value["source"]
-        keys = tuple(key[name] for name in self._key_names)
+        keys = tuple(form.from_wire(key[form.avro_name]) for form in self._key_forms)
         size = self._partition_size
         values: Datum = {}
         nulls: list[str] = []
@@ -111,7 +112,7 @@ class Envelope:
             form = self._columns[name]
             found = after[form.avro_name]
             if found is not None:
-                values[name] = form.from_wire(found) if form.renames else found
+                values[name] = form.from_wire(found)
             elif delta is not None:
                 nulls.append(name)
 
@@ -128,9 +129,9 @@ class _ColumnForm:
 
     def __init__(self, column: Column) -> None:
         self.avro_name = avro_name(column.name)
-        self.renames = _has_odd_names(column.type)
-        self.to_wire = _renamer(column.type, avro_name) if self.renames else _same
-        self.from_wire = _renamer(column.type, None) if self.renames else _same
+        renames = _has_odd_names(column.type)
+        self.to_wire = _renamer(column.type, avro_name) if renames else _same
+        self.from_wire = _renamer(column.type, None) if renames else _same
 
 
 def _same(value: Any) -> Any:
