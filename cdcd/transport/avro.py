@@ -50,9 +50,12 @@ class Codec:
         try:
             stream = io.BytesIO(framed)
             stream.seek(_FRAME.size)
-            return fastavro.schemaless_reader(stream, self._parsed, None)
+            datum = fastavro.schemaless_reader(stream, self._parsed, None)
         except (EOFError, IndexError, ValueError, struct.error) as error:
             raise MalformedRecord(f"not a record of schema {self.schema_id}: {error}") from error
+        if stream.read(1):
+            raise MalformedRecord(f"not a record of schema {self.schema_id}: it goes on")
+        return datum
 
 
 def schema_id_of(framed: bytes | None) -> int:
