@@ -1,0 +1,172 @@
+"""Changes as Debezium envelopes, and the changes read back from them."""
+
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cdcd.model.change import ChangeEvent, Identity, Operation
+from cdcd.model.cqltype import UdtFields
+from cdcd.transport.envelope import Envelope
+from cdcd.transport.schema import avro_name
+from tests.unit import tables
+from tests.unit.tables import table
+
+SPEC = table({"p:p": "int", "c:c": "text", "r:Odd Name": "text", "r:v": "blob", "r:w": "int"})
+ENVELOPE = Envelope(SPEC, "pipe")
+IDENTITY = Identity(b"\xce\xd0" + bytes(13) + b"\x01", bytes(range(16)), 3)
+CHANGE = ChangeEvent(
+    table=SPEC,
+    op=Operation.UPDATE,
+    partition=(1,),
+    clustering=("c",),
+    time_us=1_584_969_040_910_883,
+    token=-(2**63) + 1,
+    identity=IDENTITY,
+    values={"Odd Name": "", "w": 5},
+    nulls=("v",),
+    ttl_seconds=60,
+)
+WRITES = [Operation.CREATE, Operation.UPDATE, Operation.READ]
+
+
+def value(**changes: Any) -> dict[str, Any]:
+    """The record value of the change with some of its parts replaced."""
+    return ENVELOPE.value(replace(CHANGE, **changes), now_ms=99)
+
+
+def back(change: ChangeEvent, envelope: Envelope = ENVELOPE) -> ChangeEvent:
+    """The change after its way through key and value, where Avro fills in the nulls."""
+    found = envelope.value(change, 99)
+    if found["after"] is not None:
+        found["after"] = {avro_name(c.name): None for c in change.table.columns} | found["after"]
+    return envelope.event(envelope.key(change), found)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_changes_come_back(data: st.DataObject) -> None:
+    """Every change of every table is the same after its way through an envelope."""
+    spec = data.draw(tables.specs())
+    change = data.draw(tables.events(spec))
+    assert back(change, Envelope(spec, "pipe")) == change
+
+
+@pytest.mark.parametrize("op", list(Operation))
+def test_every_operation_comes_back(op: Operation) -> None:
+    """Each operation is written as its letter and read back as itself."""
+    writes = op in WRITES
+    nulls = ("v",) if writes and op is not Operation.READ else ()
+    change = replace(CHANGE, op=op, values=CHANGE.values if writes else {}, nulls=nulls)
+    assert ENVELOPE.value(change, 0)["op"] == op.value
+    assert back(change) == change
+
+
+def test_unset_null_and_empty_stay_apart() -> None:
+    """A column that is empty, one set to null and one not touched are three things on the wire."""
+    found = value(values={"Odd Name": ""}, nulls=("v",))
+    assert found["after"] == {"p": 1, "c": "c", "Odd_u0020Name": ""}
+    assert found["delta"] == {"columns": ["Odd Name", "v"]}
+    change = replace(CHANGE, values={"Odd Name": ""}, nulls=("v",))
+    assert (back(change).values, back(change).nulls) == ({"Odd Name": ""}, ("v",))
+
+
+def test_the_delta_names_columns_as_the_source_does() -> None:
+    """`delta.columns` has the CQL names of all columns that were written, set or to null."""
+    assert value()["delta"] == {"columns": ["Odd Name", "w", "v"]}
+
+
+def test_an_insert_of_only_a_key_writes_no_columns() -> None:
+    """An insert without columns has a delta that names none, and is no full row."""
+    assert value(op=Operation.CREATE, values={}, nulls=())["delta"] == {"columns": []}
+
+
+def test_a_full_row_has_no_delta() -> None:
+    """A row that a refresh read has no delta: what is not in it is null."""
+    found = value(op=Operation.READ, nulls=(), identity=None)
+    assert found["delta"] is None
+    assert back(replace(CHANGE, op=Operation.READ, nulls=())).is_full_row
+
+
+@pytest.mark.parametrize(
+    "op", [Operation.DELETE, Operation.PARTITION_DELETE, Operation.RANGE_DELETE]
+)
+def test_deletes_have_no_row(op: Operation) -> None:
+    """A delete has neither row nor delta."""
+    found = value(op=op, values={}, nulls=())
+    assert (found["after"], found["delta"]) == (None, None)
+
+
+def test_identities_are_text() -> None:
+    """A log row's identity is 32 hex digits, a canonical uuid and a whole number."""
+    source = value()["source"]
+    assert source["stream"] == "ced00000000000000000000000000001"
+    assert source["time"] == str(UUID(bytes=bytes(range(16))))
+    assert source["seq"] == 3
+
+
+def test_a_refresh_has_no_identity() -> None:
+    """What a refresh publishes has stream, time and sequence null, all three."""
+    source = value(identity=None)["source"]
+    assert [source[part] for part in ("stream", "time", "seq")] == [None] * 3
+
+
+def test_the_source_says_where_and_when() -> None:
+    """The source block has the write time, the pipeline, the table and the token."""
+    found = value()
+    expected = {
+        "connector": "scylla",
+        "name": "pipe",
+        "db": "ks",
+        "keyspace_name": "ks",
+        "table_name": "t",
+        "ts_us": 1_584_969_040_910_883,
+        "ts_ms": 1_584_969_040_910,
+        "token": -(2**63) + 1,
+    }
+    assert expected.items() <= found["source"].items()
+    assert (found["ts_ms"], found["ttl"], found["before"]) == (99, 60, None)
+
+
+def test_the_key_is_the_whole_primary_key() -> None:
+    """The record key has partition and clustering columns by their Avro names."""
+    assert ENVELOPE.key(CHANGE) == {"p": 1, "c": "c"}
+    whole = replace(CHANGE, op=Operation.PARTITION_DELETE, clustering=(None,), values={}, nulls=())
+    assert ENVELOPE.key(whole) == {"p": 1, "c": None}
+
+
+UDTS: dict[str, UdtFields] = {
+    "u": (("a b", "int"), ("c", "frozen<map<int, v>>")),
+    "v": (("é", "int"),),
+}
+
+
+@pytest.mark.parametrize("at", ["p:k", "c:k", "r:k"])
+def test_odd_field_names_are_escaped_on_the_wire(at: str) -> None:
+    """Fields of UDTs have Avro names in keys and rows, and their own names in a change."""
+    spec = table({"p:p": "int", at: "frozen<u>"}, UDTS)
+    inner = {"a b": 1, "c": [{"key": 2, "value": {"é": 3}}]}
+    wire = {"a_u0020b": 1, "c": [{"key": 2, "value": {"_u00e9": 3}}]}
+    regular = at.startswith("r")
+    change = replace(
+        CHANGE,
+        table=spec,
+        partition=(1, inner) if at.startswith("p") else (1,),
+        clustering=(inner,) if at.startswith("c") else (),
+        values={"k": inner} if regular else {},
+        nulls=(),
+    )
+    envelope = Envelope(spec, "pipe")
+    assert envelope.value(change, 0)["after"]["k"] == wire
+    assert regular or envelope.key(change)["k"] == wire
+    assert back(change, envelope) == change
+
+
+@pytest.mark.parametrize("broken", [{"op": "x"}, {"source": {}}, {"delta": {"columns": ["no"]}}])
+def test_other_shapes_are_refused(broken: dict[str, object]) -> None:
+    """A record of another shape raises KeyError or ValueError."""
+    with pytest.raises((KeyError, ValueError)):
+        ENVELOPE.event(ENVELOPE.key(CHANGE), value() | broken)
