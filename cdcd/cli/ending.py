@@ -52,9 +52,13 @@ def exit_code(error: CdcdError) -> ExitCode:
 def _report_bug(error: BaseException, invocation: Invocation) -> int:
     text = redact_text("".join(traceback.format_exception(error)))
     message = f"unexpected {type(error).__name__}, which is a bug in cdcd"
-    hint = f"the details are in {_crash_file(text)}; please report them"
+    file = _crash_file(text)
+    hint = f"the details are in {file or 'what --verbose shows'}; please report them"
     if invocation.ends_in_log:
-        log.critical("stopped", error=message, hint=hint, exit_code=int(ExitCode.INVARIANT))
+        # Where no file can be written the log is the only place that lasts.
+        details = {} if file else {"exception": text}
+        code = int(ExitCode.INVARIANT)
+        log.critical("stopped", error=message, hint=hint, exit_code=code, **details)
     else:
         _two_lines(message, hint)
     if invocation.verbose:
@@ -63,14 +67,14 @@ def _report_bug(error: BaseException, invocation: Invocation) -> int:
 
 
 def _crash_file(text: str) -> str:
-    """Write the text where only this user reads it. On a machine without room for it, say so."""
+    """Write the text where only this user reads it; gives its path, or nothing without room."""
     try:
         handle, name = tempfile.mkstemp(prefix="cdcd-crash-", suffix=".txt")
         with os.fdopen(handle, "w") as file:
             file.write(text)
         return str(Path(name))
-    except OSError as error:
-        return f"the output of --verbose (no crash file: {error.strerror})"
+    except OSError:
+        return ""
 
 
 def _two_lines(message: str, hint: str) -> None:
