@@ -163,16 +163,26 @@ def flow_picture(
     """The whole way, a line for each table."""
     arrow = f"[cyan]{screen.arrow}[/]"
     table = Table(box=None, pad_edge=False, padding=(0, 1))
-    for name in ("ScyllaDB", "rows", "", "Kafka", "changes", "", "PostgreSQL", "rows", ""):
-        table.add_column(name, justify="right" if name in ("rows", "changes") else "left")
+    for name, place in (
+        ("ScyllaDB", f"{KEYSPACE}.*"),
+        ("", "rows"),
+        ("", ""),
+        ("Kafka", f"{PIPELINE}.{KEYSPACE}.*"),
+        ("", "changes"),
+        ("", ""),
+        ("PostgreSQL", f"{TARGET_SCHEMA}.*"),
+        ("", "rows"),
+        ("", ""),
+    ):
+        number = place in {"rows", "changes"}
+        table.add_column(f"{name}\n{place}", justify="right" if number else "left")
     for c in compared:
-        name = f"{KEYSPACE}.{c.table}"
-        published = status.get(name, {}).get("published", 0)
+        published = status.get(f"{KEYSPACE}.{c.table}", {}).get("published", 0)
         word = "[green]equal[/]" if c.is_equal else "[red]different[/]"
         table.add_row(
-            *(name, str(c.rows_source), arrow),
-            *(f"{PIPELINE}.{name}", str(published), arrow),
-            *(f"{TARGET_SCHEMA}.{c.table}", str(c.rows_target), word),
+            *(c.table, str(c.rows_source), arrow),
+            *(c.table, str(published), arrow),
+            *(c.table, str(c.rows_target), word),
         )
     return screen.panel(
         table, "change log -> Avro, transactions -> one commit for rows and offsets"
