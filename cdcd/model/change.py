@@ -4,11 +4,12 @@ Values are in their Avro form (see `cdcd.model.typemap`), by column name. A colu
 set; one in `nulls` was set to null; one in neither was not touched, unless the event `is_full_row`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from cdcd.model.position import Position
+from cdcd.model.refresh import Request
 from cdcd.model.table import TableSpec
 
 AvroValue = object
@@ -75,10 +76,14 @@ class Batch:
 
     `positions` holds every lane that was read; a lane of it with changes has its position
     published with them, and with `save` every lane of it has. A position without changes only
-    saves reading, so that not each empty window writes one.
+    saves reading, so that not each empty window writes one. `asked` are requests to be written,
+    `served` those that this batch answers. `published` is called when all of it is committed.
     """
 
     table: TableSpec
     events: Sequence[ChangeEvent]
     positions: Mapping[int, Position]
     save: bool = False
+    asked: Sequence[Request] = ()
+    served: Sequence[Request] = ()
+    published: Callable[[], None] | None = None

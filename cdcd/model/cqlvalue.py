@@ -21,7 +21,7 @@ _FLOAT = struct.Struct(">f")
 _DOUBLE = struct.Struct(">d")
 
 # CQL counts days from 2^31 before 1970-01-01, so that they sort as unsigned.
-_DATE_OFFSET = 2**31
+DATE_OFFSET = 2**31
 
 # Bytes of the types that a vector packs without a length in front (ScyllaDB's and Cassandra's
 # `valueLengthIfFixed`).
@@ -48,7 +48,7 @@ def _inet(raw: bytes) -> str:
 
 
 def _date(raw: bytes) -> int:
-    return int.from_bytes(raw, "big") - _DATE_OFFSET
+    return int.from_bytes(raw, "big") - DATE_OFFSET
 
 
 def _varint(raw: bytes) -> dict[str, object]:
@@ -195,7 +195,7 @@ def _fields(cql: CqlType) -> Decoder:
 
 def _vector(cql: CqlType) -> Decoder:
     element = decoder(cql.args[0])
-    fixed = _fixed_length(cql.args[0])
+    fixed = fixed_length(cql.args[0])
 
     def decode(raw: bytes) -> list[object]:
         if fixed:
@@ -210,8 +210,8 @@ def _vector(cql: CqlType) -> Decoder:
     return decode
 
 
-def _fixed_length(cql: CqlType) -> int:
+def fixed_length(cql: CqlType) -> int:
     """Bytes that every value of the type has, or 0."""
     if cql.name == "vector":
-        return cql.dimension * _fixed_length(cql.args[0])
+        return cql.dimension * fixed_length(cql.args[0])
     return _FIXED_LENGTH.get(cql.name, 0)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cdcd.model.position import RING_MIN, Position, TokenRange
+from cdcd.model.refresh import Request
 
 
 def lane_of(token: int, lanes: int) -> int:
@@ -36,13 +37,14 @@ class LaneSet:
 
 @dataclass(frozen=True)
 class Assignment:
-    """The lanes that a worker owns now, and the positions that were saved for them.
+    """The lanes that a worker owns now, and what was saved for them.
 
-    `positions` are by table's full name, then by lane.
+    `positions` are by table's full name, then by lane; `requests` were not served yet.
     """
 
     lanes: LaneSet
     positions: Mapping[str, Mapping[int, Position]]
+    requests: tuple[Request, ...] = ()
 
 
 class LanesLost(Exception):

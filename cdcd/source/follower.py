@@ -1,26 +1,34 @@
 """Follows one table: reads its windows one after the other and hands them on as batches."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from uuid import uuid4
 
 from cdcd.config.settings import SourceSettings
 from cdcd.model.change import Batch
 from cdcd.model.errors import TableStopped, Transient
-from cdcd.model.lane import LaneSet
+from cdcd.model.lane import LaneSet, lane_of
 from cdcd.model.position import Generation, Position
+from cdcd.model.refresh import Request
 from cdcd.model.table import TableSpec
 from cdcd.ops.board import Board, wall_clock_ms
 from cdcd.ops.retry import Backoff
 from cdcd.ops.status import StageState
+from cdcd.source.agenda import Agenda
 from cdcd.source.catalog import SourceTable
 from cdcd.source.log_reader import LogReader, WindowTooWide
 from cdcd.source.progress import Progress, Start, check_saved, first_position, missing
+from cdcd.source.refresh import BaseReader
 from cdcd.source.schema_watch import SchemaWatch
 from cdcd.source.session import Session, StatementRefused
+from cdcd.source.together import together
 from cdcd.source.windows import Pace, next_width
 
 STAGE = "source"
+
+# Refreshes that are served in one stop of a table.
+REFRESHES_AT_ONCE = 200
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,14 @@ class Follower:
         self._idle_ms = int(settings.idle_window_seconds_max * 1000)
         self._width_ms = self._pause_ms = self._pace.min_ms
         self._saved_at_ms = 0
+        self._agenda = Agenda()
+        self._base: BaseReader | None = None
+        self._asked = asyncio.Event()
+
+    def ask(self, request: Request) -> None:
+        """Put a refresh on the agenda."""
+        self._agenda.add(request)
+        self._asked.set()
 
     def update(
         self, table: SourceTable, generations: tuple[Generation, ...], schema_version: str
@@ -76,6 +92,9 @@ class Follower:
                 reader = self._reader or await self._prepare()
                 progress = progress or await self._begin()
                 wait_seconds = await self._step(progress, reader)
+                due = self._agenda.due(wall_clock_ms(), REFRESHES_AT_ONCE)
+                if due:
+                    await self._refresh(due, progress, reader.table)
             except Transient as error:
                 self._around.board.retried(STAGE, str(error))
                 wait_seconds = backoff.pause_seconds(failed)
@@ -84,7 +103,17 @@ class Follower:
                 if failed:
                     self._around.board.stage(STAGE, StageState.RUNNING)
                 failed = 0
-            await asyncio.sleep(wait_seconds)
+            await self._pause(wait_seconds)
+
+    async def _pause(self, wait_seconds: float) -> None:
+        """Wait for the next window, or until a refresh is due."""
+        self._asked.clear()
+        limit_seconds = self._agenda.wait_seconds(wall_clock_ms(), wait_seconds)
+        try:
+            async with asyncio.timeout(limit_seconds):
+                await self._asked.wait()
+        except TimeoutError:
+            return
 
     @property
     def _save_after_ms(self) -> int:
@@ -153,3 +182,39 @@ class Follower:
         await around.hand_on(Batch(reader.table, events, moved, save=save))
         around.board.frontier(table.spec.full_name, progress.frontier_ms)
         return 0.0
+
+    async def _refresh(
+        self, due: Sequence[Request], progress: Progress, table: TableSpec
+    ) -> None:
+        """Serve requests. The table's lanes stand still from before the base is read until what it
+        showed is committed: all changes at or past the frontier then come after the refresh, and
+        what is below it and was not published is late, which asks for a refresh of its own.
+        """
+        around = self._around
+        await self._hand_on_and_wait(Batch(table, (), {}))
+        base = self._base_reader(table)
+        now_ms = wall_clock_ms()
+        reads = await together(base.read(r.scope, now_ms * 1000) for r in due)
+        again = [
+            replace(r, id=uuid4().hex, due_ms=now_ms + found.expires_in_seconds * 1000)
+            for r, found in zip(due, reads, strict=True)
+            if found.expires_in_seconds is not None
+        ]
+        events = [event for found in reads for event in found.events]
+        lanes = {lane_of(r.token, around.lanes.lanes) for r in due}
+        positions = {lane: progress.positions[lane] for lane in lanes}
+        await self._hand_on_and_wait(Batch(table, events, positions, asked=again, served=due))
+        self._agenda.remove(due)
+
+    def _base_reader(self, table: TableSpec) -> BaseReader:
+        if self._base is None or self._base.table != table:
+            around = self._around
+            page_rows = around.settings.page_rows
+            self._base = BaseReader(around.session, table, page_rows, around.in_flight)
+        return self._base
+
+    async def _hand_on_and_wait(self, batch: Batch) -> None:
+        """Return when the batch, and with it all before it, is committed."""
+        committed = asyncio.Event()
+        await self._around.hand_on(replace(batch, published=committed.set))
+        await committed.wait()

@@ -9,9 +9,11 @@ from cdcd.model.change import ChangeEvent
 from cdcd.model.lane import LaneSet
 from cdcd.model.position import Generation, Window, min_timeuuid
 from cdcd.model.table import LOG_SUFFIX, TableSpec
+from cdcd.source.cql import quoted
 from cdcd.source.decode import LogDecoder, RawRow, groups, log_columns
 from cdcd.source.lanes import streams_of
 from cdcd.source.session import Session, Statement, partition_token
+from cdcd.source.together import together
 
 
 class WindowTooWide(Exception):
@@ -54,15 +56,11 @@ class LogReader:
         bounds = [UUID(bytes=min_timeuuid(ms)) for ms in (window.start_ms, window.end_ms)]
         budget = _Budget(self._settings.window_rows if divisible else None)
         chunks = [streams[at : at + step] for at in range(0, len(streams), step)]
-        try:
-            async with asyncio.TaskGroup() as group:
-                reads = [
-                    group.create_task(self._read(self._statement, (c, *bounds), lanes, budget))
-                    for c in chunks
-                ]
-        except ExceptionGroup as failed:
-            raise failed.exceptions[0] from failed  # the window is read again as a whole
-        return [event for read in reads for event in read.result()]
+        statement = self._statement
+        reads = await together(
+            self._read(statement, (chunk, *bounds), lanes, budget) for chunk in chunks
+        )
+        return [event for events in reads for event in events]
 
     async def _read(
         self,
@@ -114,8 +112,3 @@ def _select(table: TableSpec) -> str:
         f" FROM {quoted(table.keyspace)}.{quoted(table.name + LOG_SUFFIX)}"
         ' WHERE "cdc$stream_id" IN ? AND "cdc$time" >= ? AND "cdc$time" < ? BYPASS CACHE'
     )
-
-
-def quoted(name: str) -> str:
-    """A CQL identifier, quoted."""
-    return '"' + name.replace('"', '""') + '"'

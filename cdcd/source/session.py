@@ -35,7 +35,7 @@ from cassandra.cqltypes import BytesType
 from cassandra.metadata import Murmur3Token
 from cassandra.policies import DCAwareRoundRobinPolicy, RoundRobinPolicy, TokenAwarePolicy
 from cassandra.protocol import ProtocolHandler, SyntaxException
-from cassandra.query import PreparedStatement, dict_factory, tuple_factory
+from cassandra.query import BoundStatement, PreparedStatement, dict_factory, tuple_factory
 
 from cdcd.config.settings import ScyllaSettings
 from cdcd.model.errors import CdcdError, ConfigurationError, Transient
@@ -148,6 +148,16 @@ class Session:
         statement.fetch_size = page_rows
         statement.is_idempotent = True
         return Statement(cql, statement)
+
+    async def read_raw(
+        self, statement: Statement, raw: Sequence[bytes]
+    ) -> AsyncIterator[list[RawRow]]:
+        """The pages of a prepared read whose parameters are serialised already."""
+        bound = BoundStatement(statement.prepared)
+        bound.values = list(raw)
+        future = self._raw.execute_async(bound, execution_profile=_RAW)
+        async for page in _pages(future, statement.text):
+            yield page
 
     async def read(
         self, statement: Statement, params: Mapping[str, object] | Sequence[object]

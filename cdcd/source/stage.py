@@ -6,7 +6,7 @@ Kafka nor PostgreSQL; whoever assigns lanes and publishes is given to it.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,6 +15,7 @@ from cdcd.model.change import Batch
 from cdcd.model.errors import TableStopped, Transient
 from cdcd.model.lane import Assignment, LanesLost
 from cdcd.model.position import Generation
+from cdcd.model.refresh import Request
 from cdcd.model.table import TableSpec
 from cdcd.ops.board import Board
 from cdcd.ops.logs import get_logger
@@ -45,6 +46,9 @@ class Lanes(Protocol):
 
     async def prepare(self, table: TableSpec) -> None:
         """Make ready for the changes of a table as it is now. Raises TableStopped, Transient."""
+
+    async def requests(self, assignment: Assignment) -> Sequence[Request]:
+        """Wait for requests that came after the assignment's own."""
 
     async def publish(self, assignment: Assignment, batches: Sequence[Batch]) -> None:
         """Commit changes and positions together. Raises LanesLost, Transient or Fatal."""
@@ -95,7 +99,9 @@ async def _follow(source: Source, lanes: Lanes, assignment: Assignment) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(_publish(lanes, assignment, batches))
         group.create_task(_watch(lanes, assignment))
-        group.create_task(_follow_catalog(source, assignment, around, group))
+        tables = _Tables(source, assignment, around, group)
+        group.create_task(_follow_catalog(source, tables, around))
+        group.create_task(_follow_requests(lanes, assignment, tables))
 
 
 async def _watch(lanes: Lanes, assignment: Assignment) -> None:
@@ -114,11 +120,15 @@ async def _publish(lanes: Lanes, assignment: Assignment, batches: "asyncio.Queue
         await lanes.publish(assignment, ready)
 
 
-async def _follow_catalog(
-    source: Source, assignment: Assignment, around: Surroundings, group: asyncio.TaskGroup
-) -> None:
+async def _follow_requests(lanes: Lanes, assignment: Assignment, tables: "_Tables") -> None:
+    """Hand the lanes' requests to the followers of their tables."""
+    tables.ask(assignment.requests)
+    while True:
+        tables.ask(await lanes.requests(assignment))
+
+
+async def _follow_catalog(source: Source, tables: "_Tables", around: Surroundings) -> None:
     """Look up tables and generations every few seconds; each table has a follower."""
-    tables = _Tables(source, assignment, around, group)
     while True:
         try:
             await tables.update(find(await read_schema(source.session), source.patterns))
@@ -145,6 +155,16 @@ class _Tables:
         self._generations = Generations(source.session)
         self._following: dict[str, tuple[Follower, asyncio.Task[None]]] = {}
         self._told: set[str] = set()
+        # Requests for tables that the catalog has not shown yet.
+        self._waiting: dict[str, list[Request]] = {}
+
+    def ask(self, requests: Iterable[Request]) -> None:
+        """Hand requests to their tables' followers."""
+        for request in requests:
+            if request.table in self._following:
+                self._following[request.table][0].ask(request)
+            else:
+                self._waiting.setdefault(request.table, []).append(request)
 
     async def update(self, catalog: Catalog) -> None:
         """Begin new tables, tell followers of changed ones, end those that cannot go on."""
@@ -170,6 +190,8 @@ class _Tables:
         saved = self._assignment.positions.get(name, {})
         follower = Follower(saved, self._around)
         follower.update(table, generations, version)
+        for request in self._waiting.pop(name, ()):
+            follower.ask(request)
         self._board.table(name, TableState.RUNNING, stage=STAGE)
         task = self._group.create_task(_guarded(follower, self._board))
         self._following[name] = (follower, task)

@@ -11,7 +11,7 @@ the last stable offset; then reading, committed records only, until it is reache
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -28,8 +28,14 @@ from confluent_kafka import (
 from cdcd.config.settings import KafkaSettings
 from cdcd.model.lane import Assignment, LaneSet, LanesLost
 from cdcd.model.position import Position
+from cdcd.model.refresh import Request
 from cdcd.transport.kafka import client_properties, failure
-from cdcd.transport.lane_records import decode_position, table_of_key
+from cdcd.transport.lane_records import (
+    decode_position,
+    decode_request,
+    request_of_key,
+    table_of_key,
+)
 from cdcd.transport.thread import OneThread
 from cdcd.transport.topics import Topics, lanes_topic
 
@@ -60,6 +66,7 @@ class _Restoring:
     ends: dict[int, int] = field(default_factory=dict)
     reached: dict[int, int] = field(default_factory=dict)
     positions: dict[str, dict[int, Position]] = field(default_factory=lambda: defaultdict(dict))
+    requests: dict[str, Request] = field(default_factory=dict)
 
     @property
     def is_complete(self) -> bool:
@@ -83,6 +90,8 @@ class LaneLog:
         self._group: Any = None
         self._offsets: dict[int, int] = {}
         self._changed = asyncio.Event()
+        self._requests: list[Request] = []
+        self._asked = asyncio.Event()
         self._consumer: Consumer
 
     def _join(self) -> None:
@@ -151,21 +160,31 @@ class LaneLog:
             return
         self._offsets[lane] = offset if error is not None else offset + 1
         if self._restoring is None:
+            self._take_live(message)
             return
         self._restoring.reached[lane] = self._offsets[lane]
         if error is None:
             self._restore(self._restoring, message, lane)
 
+    def _take_live(self, message: Message) -> None:
+        """A record behind the restored ones: requests are for the lane's owner to serve."""
+        request_id, value = request_of_key(message.key() or b""), message.value()
+        if self._assignment is not None and request_id is not None and value is not None:
+            self._requests.append(decode_request(request_id, value))
+            self._asked.set()
+
     @staticmethod
     def _restore(restoring: _Restoring, message: Message, lane: int) -> None:
-        table = table_of_key(message.key() or b"")
-        if table is None:
-            return
-        value = message.value()
-        if value is None:
+        key, value = message.key() or b"", message.value()
+        table, request_id = table_of_key(key), request_of_key(key)
+        if table is not None and value is None:
             restoring.positions[table].pop(lane, None)
-        else:
+        elif table is not None and value is not None:
             restoring.positions[table][lane] = decode_position(value)
+        elif request_id is not None and value is None:
+            restoring.requests.pop(request_id, None)
+        elif request_id is not None and value is not None:
+            restoring.requests[request_id] = decode_request(request_id, value)
 
     async def _finish_restoring(self) -> None:
         restoring = self._restoring
@@ -179,7 +198,9 @@ class LaneLog:
             self._restoring = None
             self._group = restoring.group
             owned = LaneSet(restoring.lanes, self._worker.lanes)
-            self._assignment = Assignment(owned, dict(restoring.positions))
+            self._requests.clear()
+            requests = tuple(restoring.requests.values())
+            self._assignment = Assignment(owned, dict(restoring.positions), requests)
 
     async def _wait_for_open_transactions(self, restoring: _Restoring) -> None:
         """Return when the group has no offsets of open transactions for the lanes.
@@ -204,6 +225,17 @@ class LaneLog:
         """Wait until the assignment is no longer in force."""
         while self._assignment is assignment:
             await self._changed.wait()
+
+    async def requests(self, assignment: Assignment) -> Sequence[Request]:
+        """Wait for requests that came behind the restored ones. Raises LanesLost."""
+        while not self._requests:
+            self._asked.clear()
+            await self._asked.wait()
+        if self._assignment is not assignment:
+            raise LanesLost
+        found = list(self._requests)
+        self._requests.clear()
+        return found
 
     def fence(
         self, assignment: Assignment, lanes: Iterable[int]

@@ -1,7 +1,8 @@
 """Records of the lanes topic: keys and values as JSON with a version. Pure.
 
-Lane i is partition i. `position/<keyspace>.<table>` says where a table stands in the lane, and
-`control/tables` which tables the pipeline replicates; the latter is in every lane.
+Lane i is partition i. `position/<keyspace>.<table>` says where a table stands in the lane,
+`request/<id>` asks for a refresh, and `control/tables` names the tables that the pipeline
+replicates; the latter is in every lane.
 """
 
 import json
@@ -10,11 +11,13 @@ from dataclasses import asdict
 from typing import Any
 
 from cdcd.model.errors import ConfigurationError, InvariantBroken
-from cdcd.model.position import Position
+from cdcd.model.position import Position, TokenRange
+from cdcd.model.refresh import Key, Partition, Request, Row, Scope, StaticRow, Tokens
 
 VERSION = 1
 TABLES_KEY = b"control/tables"
 _POSITION = "position/"
+_REQUEST = "request/"
 
 
 def position_key(table: str) -> bytes:
@@ -37,6 +40,69 @@ def decode_position(value: bytes) -> Position:
     """Raises ConfigurationError for a record of a newer cdcd."""
     fields = _decode(value)
     return Position(fields["log_id"], fields["generation_ms"], fields["frontier_ms"])
+
+
+def request_key(request_id: str) -> bytes:
+    """The key of a request."""
+    return f"{_REQUEST}{request_id}".encode()
+
+
+def request_of_key(key: bytes) -> str | None:
+    """The id of the request that a record holds; None for records of other kinds."""
+    text = key.decode()
+    return text[len(_REQUEST) :] if text.startswith(_REQUEST) else None
+
+
+def encode_request(request: Request) -> bytes:
+    """The value of a request record; serialised key values stand in it as hex."""
+    return _encode(
+        {
+            "table": request.table,
+            "scope": _encode_scope(request.scope),
+            "token": request.token,
+            "due_ms": request.due_ms,
+        }
+    )
+
+
+def decode_request(request_id: str, value: bytes) -> Request:
+    """The request of a record. Raises ConfigurationError for a record of a newer cdcd."""
+    fields = _decode(value)
+    scope = _decode_scope(fields["scope"])
+    return Request(request_id, fields["table"], scope, fields["token"], fields["due_ms"])
+
+
+def _encode_scope(scope: Scope) -> dict[str, Any]:
+    match scope:
+        case Row(partition, clustering):
+            return {"kind": "row", "partition": _hex(partition), "clustering": _hex(clustering)}
+        case StaticRow(partition):
+            return {"kind": "static", "partition": _hex(partition)}
+        case Partition(partition):
+            return {"kind": "partition", "partition": _hex(partition)}
+        case Tokens(tokens):
+            return {"kind": "tokens", "start": tokens.start, "end": tokens.end}
+
+
+def _decode_scope(fields: dict[str, Any]) -> Scope:
+    match fields:
+        case {"kind": "row", "partition": partition, "clustering": clustering}:
+            return Row(_raw(partition), _raw(clustering))
+        case {"kind": "static", "partition": partition}:
+            return StaticRow(_raw(partition))
+        case {"kind": "partition", "partition": partition}:
+            return Partition(_raw(partition))
+        case {"kind": "tokens", "start": start, "end": end}:
+            return Tokens(TokenRange(start, end))
+    raise InvariantBroken("the lanes topic holds a request that is not cdcd's")
+
+
+def _hex(key: Key) -> list[str]:
+    return [part.hex() for part in key]
+
+
+def _raw(key: list[str]) -> Key:
+    return tuple(bytes.fromhex(part) for part in key)
 
 
 def encode_tables(patterns: Sequence[str]) -> bytes:

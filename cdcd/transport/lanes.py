@@ -9,6 +9,7 @@ from cdcd.config.settings import Settings
 from cdcd.model.change import Batch
 from cdcd.model.lane import Assignment, lane_of
 from cdcd.model.position import Position
+from cdcd.model.refresh import Request
 from cdcd.model.table import TableSpec
 from cdcd.ops.board import Board, wall_clock_ms
 from cdcd.transport.lane_log import LaneLog, Worker
@@ -16,6 +17,9 @@ from cdcd.transport.publisher import Flush, Publisher, TableWriters
 from cdcd.transport.registry import Registry
 from cdcd.transport.thread import OneThread
 from cdcd.transport.topics import Topics, lanes_topic
+
+Positions = list[tuple[str, int, Position]]
+Requests = list[tuple[int, Request]]
 
 
 class PublishingLanes:
@@ -64,6 +68,10 @@ class PublishingLanes:
         """Wait until the assignment is no longer in force."""
         await self._lane_log.lost(assignment)
 
+    async def requests(self, assignment: Assignment) -> Sequence[Request]:
+        """Wait for requests that came after the assignment's own."""
+        return await self._lane_log.requests(assignment)
+
     async def prepare(self, table: TableSpec) -> None:
         """Make the table's topic and register its schemas.
 
@@ -77,15 +85,29 @@ class PublishingLanes:
         Raises LanesLost when the assignment is no longer in force; on Transient and Fatal the lanes
         must be opened again.
         """
-        positions = positions_due(batches, assignment.lanes.lanes)
-        if not positions:
-            return
+        lanes = assignment.lanes.lanes
+        positions = positions_due(batches, lanes)
+        asked = [(lane_of(r.token, lanes), r) for b in batches for r in b.asked]
+        served = [(lane_of(r.token, lanes), r) for b in batches for r in b.served]
+        touched = {lane for _, lane, _ in positions} | {lane for lane, _ in (*asked, *served)}
+        if touched:
+            await self._commit(assignment, touched, batches, (positions, asked, served))
+        for batch in batches:
+            if batch.published is not None:
+                batch.published()
+
+    async def _commit(
+        self,
+        assignment: Assignment,
+        touched: set[int],
+        batches: Sequence[Batch],
+        records: tuple[Positions, Requests, Requests],
+    ) -> None:
         writers = [(await self._writers.of(b.table), b) for b in batches if b.events]
-        offsets, group = self._lane_log.fence(assignment, {lane for _, lane, _ in positions})
+        offsets, group = self._lane_log.fence(assignment, touched)
         started = time.monotonic()
-        await self._publishing.call(
-            self._publisher.publish, Flush(writers, positions, offsets, group)
-        )
+        flush = Flush(writers, *records, offsets, group)
+        await self._publishing.call(self._publisher.publish, flush)
         self._board.transaction(time.monotonic() - started)
         now_ms = wall_clock_ms()
         for _, batch in writers:
@@ -93,7 +115,7 @@ class PublishingLanes:
             self._board.published(batch.table.full_name, written_ms, now_ms)
 
 
-def positions_due(batches: Sequence[Batch], lanes: int) -> list[tuple[str, int, Position]]:
+def positions_due(batches: Sequence[Batch], lanes: int) -> Positions:
     """The newest position of each lane that has changes or is to be saved, by table and lane."""
     due: set[tuple[str, int]] = set()
     newest: dict[tuple[str, int], Position] = {}

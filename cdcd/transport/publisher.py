@@ -16,12 +16,18 @@ from cdcd.config.settings import KafkaSettings
 from cdcd.model.change import Batch, ChangeEvent
 from cdcd.model.errors import TableStopped
 from cdcd.model.position import Position
+from cdcd.model.refresh import Request
 from cdcd.model.table import TableSpec
 from cdcd.ops.board import wall_clock_ms
 from cdcd.transport.avro import BareCodec, Codec
 from cdcd.transport.envelope import Envelope
 from cdcd.transport.kafka import client_properties, failure
-from cdcd.transport.lane_records import encode_position, position_key
+from cdcd.transport.lane_records import (
+    encode_position,
+    encode_request,
+    position_key,
+    request_key,
+)
 from cdcd.transport.partitioner import partition_of
 from cdcd.transport.registry import IncompatibleSchema, Registry
 from cdcd.transport.schema import key_schema, partition_schema, value_schema
@@ -85,12 +91,14 @@ class TableWriters:
 
 @dataclass(frozen=True)
 class Flush:
-    """What one transaction holds. `positions` are by table's full name and lane; `offsets` are the
-    lanes' own offsets, which carry the group's generation with them.
+    """What one transaction holds. `positions` are by table's full name and lane, requests by lane;
+    `offsets` are the lanes' own offsets, which carry the group's generation with them.
     """
 
     changes: Sequence[tuple[TableWriter, Batch]]
     positions: Sequence[tuple[str, int, Position]]
+    asked: Sequence[tuple[int, Request]]
+    served: Sequence[tuple[int, Request]]
     offsets: Sequence[TopicPartition]
     group: Any
 
@@ -136,6 +144,11 @@ class Publisher:
                 self._produce(
                     self._lanes_topic, encode_position(position), position_key(table), lane
                 )
+            for lane, request in flush.asked:
+                key = request_key(request.id)
+                self._produce(self._lanes_topic, encode_request(request), key, lane)
+            for lane, request in flush.served:
+                self._produce(self._lanes_topic, None, request_key(request.id), lane)
             # The broker checks the generation when it takes the offsets: after all records.
             producer.flush(self._timeout_seconds)
             producer.send_offsets_to_transaction(
@@ -146,7 +159,7 @@ class Publisher:
             self._abort()
             raise failure(error, "publishing") from error
 
-    def _produce(self, topic: str, value: bytes, key: bytes, partition: int) -> None:
+    def _produce(self, topic: str, value: bytes | None, key: bytes, partition: int) -> None:
         """Hand a record to librdkafka; while its queue is full, wait for it to send some."""
         give_up = time.monotonic() + self._timeout_seconds
         while True:

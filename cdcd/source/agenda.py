@@ -1,0 +1,45 @@
+"""Refreshes that a table has yet to serve, the earliest first. Pure."""
+
+import heapq
+from collections.abc import Iterable
+
+from cdcd.model.refresh import Request
+
+
+class Agenda:
+    """Requests by when they are due. One that comes twice, under one id, is there once."""
+
+    def __init__(self) -> None:
+        self._requests: dict[str, Request] = {}
+        self._order: list[tuple[int, str]] = []
+
+    def add(self, request: Request) -> None:
+        """Put a request in."""
+        if request.id not in self._requests:
+            self._requests[request.id] = request
+            heapq.heappush(self._order, (request.due_ms, request.id))
+
+    def due(self, now_ms: int, limit: int) -> list[Request]:
+        """The requests whose time has come, at most so many. They stay until they are removed."""
+        found: list[Request] = []
+        taken: list[tuple[int, str]] = []
+        while self._order and self._order[0][0] <= now_ms and len(found) < limit:
+            taken.append(heapq.heappop(self._order))
+            request = self._requests.get(taken[-1][1])
+            if request is not None:
+                found.append(request)
+        for entry in taken:
+            if entry[1] in self._requests:
+                heapq.heappush(self._order, entry)
+        return found
+
+    def remove(self, requests: Iterable[Request]) -> None:
+        """Take out requests that were served."""
+        for request in requests:
+            self._requests.pop(request.id, None)
+
+    def wait_seconds(self, now_ms: int, limit_seconds: float) -> float:
+        """How long until the next one is due, at most the limit."""
+        if not self._order:
+            return limit_seconds
+        return min(limit_seconds, max(self._order[0][0] - now_ms, 0) / 1000)
