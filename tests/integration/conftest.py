@@ -9,6 +9,8 @@ import asyncpg
 import pytest
 from confluent_kafka.admin import AdminClient
 
+from cdcd.config.settings import LogSettings
+from cdcd.ops.logs import configure
 from tests import stack as local
 from tests.integration.feeding import Feed
 from tests.stack import Stack
@@ -20,6 +22,12 @@ _number = itertools.count()
 def stack() -> Stack:
     """The running stack."""
     return local.load()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def logs() -> None:
+    """Logs as the daemon writes them; structlog's own defaults render every local variable."""
+    configure(LogSettings(format="json"))
 
 
 @pytest.fixture

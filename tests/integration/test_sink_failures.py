@@ -1,0 +1,238 @@
+"""What is away is waited for, what cannot be stops its table alone, and nothing is lost."""
+
+import asyncio
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from cdcd.config.settings import PostgresSettings, RegistrySettings
+from cdcd.model.errors import CdcdError, ConfigurationError, Transient
+from cdcd.ops.board import Board
+from cdcd.ops.status import TableState
+from cdcd.sink.stage import run
+from tests.integration.feeding import Feed, change, eventually, sinking, status, table
+from tests.integration.proxy import proxy_to
+
+PLAIN = table("plain", "p:id int; r:v text")
+OTHER = table("other", "p:id int; r:v text")
+
+
+def inserts(count: int, start: int = 0) -> list[Any]:
+    return [change(PLAIN, "c", (n,), {"v": "x"}) for n in range(start, start + count)]
+
+
+async def count_of(feed: Feed, name: str = "plain") -> int:
+    rows = await feed.rows(f"SELECT count(*) FROM {{s}}.{name}")
+    return rows[0]["count"] if rows else 0
+
+
+def through(feed: Feed, port: int) -> PostgresSettings:
+    """PostgreSQL by a proxy's port."""
+    url = urlsplit(feed.postgres)
+    dsn = feed.postgres.replace(f"{url.hostname}:{url.port}", f"127.0.0.1:{port}")
+    return PostgresSettings(dsn=dsn, target_schema=feed.schema, connect_timeout_seconds=1)
+
+
+async def test_postgres_may_be_away_for_a_while(feed: Feed) -> None:
+    """Cut in the middle of it the table waits, says so, and goes on when PostgreSQL is back."""
+    url = urlsplit(feed.postgres)
+    async with proxy_to(url.hostname or "", url.port or 0) as proxy:
+        plan = feed.plan(postgres=through(feed, proxy.port))
+        await feed.publish(PLAIN, inserts(100))
+        async with sinking(plan) as board:
+            await eventually(lambda: count_of(feed), 100)
+            for times in range(3):
+                await proxy.cut()
+                await feed.publish(PLAIN, inserts(15_000, 100 + times * 15_000))
+
+                async def state() -> TableState:
+                    return status(board, PLAIN).state
+
+                await eventually(state, TableState.PAUSED)
+                await asyncio.sleep(0.5)
+                await proxy.heal()
+                await eventually(lambda: count_of(feed), 100 + (times + 1) * 15_000)
+                await eventually(state, TableState.RUNNING)
+
+
+async def test_connections_that_break_in_a_batch_lose_nothing(
+    feed: Feed, connection: "asyncpg.Connection[Any]"
+) -> None:
+    """Backends that are terminated at any moment cost a retry and no change."""
+    total = 20_000
+    await feed.publish(PLAIN, inserts(total), partitions=2)
+    kill = (
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = $1"
+    )
+    async with sinking(feed.plan()):
+        for _ in range(15):
+            await connection.fetchval(kill, f"cdcd {feed.pipeline}")
+            await asyncio.sleep(0.1)
+        await eventually(lambda: count_of(feed), total)
+
+
+@pytest.mark.parametrize(
+    ("change_dsn", "expected", "words"),
+    [
+        (lambda u: u.replace(u.split(":")[2].split("@")[0], "wrong-one"), None, "password"),
+        (lambda u: u.rpartition("/")[0] + "/nowhere", None, "nowhere"),
+        (lambda u: "host=x password=wrong-one", None, "dsn"),
+        (lambda u: u.replace(str(urlsplit(u).port), "1"), Transient, "PostgreSQL"),
+    ],
+    ids=["password", "database", "malformed", "away"],
+)
+async def test_unreachable_postgres_has_a_clear_answer(
+    feed: Feed, change_dsn: Any, expected: type[CdcdError] | None, words: str
+) -> None:
+    """A wrong setting is a configuration error, an absent server a transient one; no secrets."""
+    settings = PostgresSettings(dsn=change_dsn(feed.postgres), target_schema=feed.schema)
+    plan = feed.plan(postgres=settings)
+    with pytest.raises(expected or ConfigurationError, match=words) as caught:
+        await run(plan, Board("n", "i"))
+    secret = urlsplit(feed.postgres).password or ""
+    assert "wrong-one" not in str(caught.value)
+    assert secret not in str(caught.value)
+
+
+async def test_an_absent_registry_is_transient(feed: Feed) -> None:
+    """A sink without its registry finds its tables when the registry is back."""
+    await feed.publish(PLAIN, inserts(3))
+    url = urlsplit(feed.registry_settings.url)
+    async with proxy_to(url.hostname or "", url.port or 0) as proxy:
+        settings = RegistrySettings(url=f"http://127.0.0.1:{proxy.port}{url.path}")
+        await proxy.cut()
+        async with sinking(feed.plan(registry=settings)):
+            await asyncio.sleep(1)
+            await proxy.heal()
+            await eventually(lambda: count_of(feed), 3)
+
+
+@pytest.mark.parametrize("value", ["secret\0", "secret"], ids=["value", "record"])
+async def test_a_change_that_cannot_be_written_stops_its_table_alone(
+    feed: Feed, value: str
+) -> None:
+    """The table says where and why, without the value, and the other tables go on."""
+    await feed.publish(PLAIN, inserts(2))
+    await feed.publish(OTHER, [change(OTHER, "c", (1,), {"v": "x"})])
+    async with sinking(feed.plan()) as board:
+        await eventually(lambda: count_of(feed), 2)
+        if "\0" in value:
+            await feed.publish(PLAIN, [change(PLAIN, "c", (9,), {"v": value})])
+        else:
+            feed.produce_raw(PLAIN, b"k", value.encode())
+
+        async def state() -> TableState:
+            return status(board, PLAIN).state
+
+        await eventually(state, TableState.STOPPED)
+        await feed.publish(OTHER, [change(OTHER, "c", (2,), {"v": "x"})])
+        await eventually(lambda: count_of(feed, "other"), 2)
+    said = status(board, PLAIN).reason
+    assert f"{feed.topic(PLAIN)}/0/" in said
+    assert "secret" not in said
+    assert status(board, OTHER).state is TableState.RUNNING
+
+
+async def test_a_constraint_of_the_owners_stops_the_table(
+    feed: Feed, connection: "asyncpg.Connection[Any]"
+) -> None:
+    """What PostgreSQL refuses is told by its condition and constraint, and never by its value."""
+    await feed.publish(PLAIN, inserts(1))
+    async with sinking(feed.plan()) as board:
+        await eventually(lambda: count_of(feed), 1)
+        await connection.execute(
+            f"""ALTER TABLE "{feed.schema}".plain ADD CONSTRAINT short CHECK (length(v) < 5)"""
+        )
+        await feed.publish(PLAIN, [change(PLAIN, "c", (2,), {"v": "secret value"})])
+
+        async def state() -> TableState:
+            return status(board, PLAIN).state
+
+        await eventually(state, TableState.STOPPED)
+    said = status(board, PLAIN).reason
+    assert "constraint short" in said
+    assert "secret" not in said
+    assert await count_of(feed) == 1
+
+
+async def test_a_dropped_target_stops_the_table(
+    feed: Feed, connection: "asyncpg.Connection[Any]"
+) -> None:
+    """A target that somebody dropped is not made again behind their back."""
+    await feed.publish(PLAIN, inserts(1))
+    async with sinking(feed.plan()) as board:
+        await eventually(lambda: count_of(feed), 1)
+        await connection.execute(f'DROP TABLE "{feed.schema}".plain')
+        await feed.publish(PLAIN, inserts(1, 1))
+
+        async def state() -> TableState:
+            return status(board, PLAIN).state
+
+        await eventually(state, TableState.STOPPED)
+    assert "does not exist" in status(board, PLAIN).reason
+
+
+async def test_records_that_retention_took_are_missed(feed: Feed) -> None:
+    """A saved offset below the topic's start stops the table: changes are gone for good."""
+    await feed.publish(PLAIN, inserts(10))
+    async with sinking(feed.plan()):
+        await eventually(lambda: count_of(feed), 10)
+    await feed.publish(PLAIN, inserts(10, 10))
+    _delete_below(feed, 15)
+    await _needs_snapshot(feed, "begins at 15")
+
+
+async def test_a_topic_that_begins_late_has_a_hole(feed: Feed) -> None:
+    """Without a saved offset a topic is read from 0 or not at all."""
+    await feed.publish(PLAIN, inserts(10))
+    _delete_below(feed, 3)
+    await _needs_snapshot(feed, "no offset is saved")
+
+
+async def test_a_topic_that_was_made_again_is_noticed(
+    feed: Feed, connection: "asyncpg.Connection[Any]"
+) -> None:
+    """A saved offset past the topic's end stops the table."""
+    await feed.publish(PLAIN, inserts(10))
+    async with sinking(feed.plan()):
+        await eventually(lambda: count_of(feed), 10)
+    await connection.execute(
+        "UPDATE cdcd.offsets SET next_offset = 1000 WHERE pipeline = $1", feed.pipeline
+    )
+    await _needs_snapshot(feed, "is it another topic")
+
+
+async def test_markers_that_retention_took_are_no_loss(feed: Feed) -> None:
+    """An idle table's saved offset follows the end, past the markers of transactions."""
+    await feed.publish(PLAIN, inserts(10))
+
+    async def saved() -> list[Any]:
+        query = "SELECT next_offset FROM cdcd.offsets WHERE pipeline = $1"
+        return [r["next_offset"] for r in await feed.rows(query, feed.pipeline)]
+
+    async with sinking(feed.plan()):
+        await eventually(saved, [11])
+    _delete_below(feed, 11)
+    async with sinking(feed.plan()):
+        await feed.publish(PLAIN, inserts(1, 10))
+        await eventually(lambda: count_of(feed), 11)
+
+
+def _delete_below(feed: Feed, offset: int) -> None:
+    admin = AdminClient({"bootstrap.servers": feed.kafka.bootstrap_servers})
+    (future,) = admin.delete_records([TopicPartition(feed.topic(PLAIN), 0, offset)]).values()
+    future.result(10)
+
+
+async def _needs_snapshot(feed: Feed, words: str) -> None:
+    async with sinking(feed.plan()) as board:
+
+        async def state() -> TableState:
+            return status(board, PLAIN).state
+
+        await eventually(state, TableState.NEEDS_SNAPSHOT)
+    assert words in status(board, PLAIN).reason
