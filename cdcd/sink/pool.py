@@ -124,7 +124,8 @@ def failure(error: Exception) -> CdcdError:
         return ConfigurationError(f"PostgreSQL: {error.verify_message}", "see [postgres] dsn")
     if isinstance(error, TimeoutError):
         return Transient("PostgreSQL: no answer in time")
-    return Transient(f"PostgreSQL: {error}")
+    said = error.strerror if isinstance(error, OSError) else None
+    return Transient(f"PostgreSQL: {said or error}")
 
 
 def _said(error: asyncpg.PostgresError, kind: Kind) -> str:

@@ -74,19 +74,23 @@ async def prepare_database(pool: Pool, target_schema: str) -> None:
         await _lock(connection)
         if not await _exists(connection, "to_regclass($1)", "cdcd.meta"):
             await connection.execute(_sql("bookkeeping.sql"))
-        version = await connection.fetchval("SELECT max(state_version) FROM cdcd.meta")
-        if version != STATE_VERSION:
-            raise ConfigurationError(
-                f"PostgreSQL: schema cdcd has version {version} and this is cdcd for version "
-                f"{STATE_VERSION}",
-                "run the release that made it, or a later one",
-            )
+        await check_version(connection)
         schema = quoted(target_schema)
         if not await _exists(connection, "to_regnamespace($1)", schema):
             await connection.execute(f"CREATE SCHEMA {schema}")
         if not await _exists(connection, "to_regclass($1)", f"{schema}.validation_summary"):
             script = _sql("validation.sql").replace("{schema}", schema)
             await connection.execute(script.replace("{literal}", literal(target_schema)))
+
+
+async def check_version(connection: Connection) -> None:
+    """Raise ConfigurationError for a state that another release has made."""
+    version = await connection.fetchval("SELECT max(state_version) FROM cdcd.meta")
+    if version != STATE_VERSION:
+        raise ConfigurationError(
+            f"PostgreSQL: schema cdcd has version {version}, and this cdcd knows {STATE_VERSION}",
+            "run the release that made it, or a later one",
+        )
 
 
 async def prepare_target(pool: Pool, pipeline: str, table: TableSpec, schema: str) -> Target:

@@ -69,6 +69,13 @@ def change(
     )
 
 
+_NOT_YET = (
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedColumnError,
+    asyncpg.InvalidSchemaNameError,
+)
+
+
 class Feed:
     """One pipeline's topics, and the target schema of its sink."""
 
@@ -157,10 +164,10 @@ class Feed:
         return await asyncpg.connect(self.postgres)
 
     async def rows(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
-        """Rows of a query in which `{s}` is the quoted target schema; none where it is not yet."""
+        """Rows of a query in which `{s}` is the quoted target schema; none while it is not there."""
         connection = await self.connect()
         try:
-            with suppress(asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
+            with suppress(*_NOT_YET):
                 found = await connection.fetch(
                     query.replace("{s}", f'"{self.schema}"'), *parameters
                 )

@@ -80,7 +80,7 @@ async def test_connections_that_break_in_a_batch_lose_nothing(
     [
         (lambda u: u.replace(u.split(":")[2].split("@")[0], "wrong-one"), None, "password"),
         (lambda u: u.rpartition("/")[0] + "/nowhere", None, "nowhere"),
-        (lambda u: "host=x password=wrong-one", None, "dsn"),
+        (lambda _: "host=x password=wrong-one", None, "dsn"),
         (lambda u: u.replace(str(urlsplit(u).port), "1"), Transient, "PostgreSQL"),
     ],
     ids=["password", "database", "malformed", "away"],

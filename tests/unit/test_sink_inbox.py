@@ -83,11 +83,12 @@ def test_it_is_full_by_rows_or_by_bytes() -> None:
     """Either limit alone stops reading."""
     by_rows, by_bytes = inbox(rows_max=2, p0=0), inbox(bytes_max=10, p0=0)
     by_rows.offer(record(0, 0))
-    assert not by_rows.is_full
+    by_bytes.offer(record(0, 0, 9))
+    before = by_rows.is_full, by_bytes.is_full
     by_rows.offer(record(0, 1))
-    by_bytes.offer(record(0, 0, 10))
-    assert by_rows.is_full
-    assert by_bytes.is_full
+    by_bytes.offer(record(0, 1))
+    assert before == (False, False)
+    assert (by_rows.is_full, by_bytes.is_full) == (True, True)
 
 
 def test_a_rebalance_voids_everything() -> None:

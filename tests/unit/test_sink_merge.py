@@ -1,5 +1,6 @@
 """Merging: a batch of changes becomes at most one effect for each row."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -227,6 +228,6 @@ def test_batches_do_what_single_changes_do(events: list[ChangeEvent], cuts: list
         apply_one(expected, change)
     found: Rows = {}
     bounds = [0, *sorted(min(c, len(events)) for c in cuts), len(events)]
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in itertools.pairwise(bounds):
         apply_batch(found, events[start:end])
     assert found == expected

@@ -1,0 +1,82 @@
+"""What PostgreSQL's failures mean, and that no value of a row is in what is said of them."""
+
+import asyncpg
+import pytest
+
+from cdcd.model.errors import CdcdError, ConfigurationError, Fatal, TableStopped, Transient
+from cdcd.sink.pool import Kind, Rejected, TargetBroken, failure, kind_of
+from cdcd.sink.stage import check_offset
+from cdcd.transport.records import Partition
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "kind"),
+    [
+        ("08006", Kind.TRANSIENT),
+        ("08P01", Kind.FATAL),
+        ("22001", Kind.REJECTED),
+        ("23505", Kind.REJECTED),
+        ("25006", Kind.TRANSIENT),
+        ("28P01", Kind.CONFIGURATION),
+        ("3D000", Kind.CONFIGURATION),
+        ("40P01", Kind.TRANSIENT),
+        ("42501", Kind.CONFIGURATION),
+        ("42P01", Kind.TABLE),
+        ("53300", Kind.TRANSIENT),
+        ("54000", Kind.REJECTED),
+        ("57014", Kind.TRANSIENT),
+        ("57P03", Kind.TRANSIENT),
+        ("XX000", Kind.FATAL),
+        (None, Kind.FATAL),
+    ],
+)
+def test_a_sqlstate_has_one_meaning(sqlstate: str | None, kind: Kind) -> None:
+    """The longer of code and class decides, and what is unknown is fatal."""
+    assert kind_of(sqlstate) is kind
+
+
+@pytest.mark.parametrize(
+    ("error", "expected", "words"),
+    [
+        (ConnectionRefusedError(111, "Connection refused"), Transient, "Connection refused"),
+        (TimeoutError(), Transient, "no answer"),
+        (asyncpg.InterfaceError("connection is closed"), Transient, "closed"),
+        (asyncpg.ClientConfigurationError("dsn://user:secret@h"), ConfigurationError, "dsn"),
+        (asyncpg.InvalidPasswordError("no entry for user x"), ConfigurationError, "user x"),
+        (asyncpg.UndefinedTableError('relation "t" is away'), TargetBroken, '"t"'),
+        (asyncpg.NotNullViolationError("secret"), Rejected, "not null violation"),
+        (asyncpg.DataError("invalid input: secret"), Rejected, "data"),
+        (asyncpg.InvalidCachedStatementError("plan"), Transient, "another worker"),
+        (asyncpg.InternalServerError("broken"), Fatal, "broken"),
+    ],
+)
+def test_a_failure_of_the_driver_is_ours(
+    error: Exception, expected: type[CdcdError], words: str
+) -> None:
+    """Each exception becomes one kind of failure, without values and passwords."""
+    found = failure(error)
+    assert type(found) is expected
+    assert words in str(found)
+    assert "secret" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("saved", "bounds", "words"),
+    [
+        (None, (0, 10), None),
+        (None, (1, 10), "no offset is saved"),
+        (5, (5, 5), None),
+        (5, (6, 9), "retention"),
+        (5, (0, 4), "another topic"),
+    ],
+)
+def test_reading_on_leaves_nothing_out(
+    saved: int | None, bounds: tuple[int, int], words: str | None
+) -> None:
+    """An offset outside of what the topic holds stops the table and asks for a snapshot."""
+    if words is None:
+        check_offset("ks.t", Partition("x", 0), saved, bounds)
+        return
+    with pytest.raises(TableStopped, match=words) as caught:
+        check_offset("ks.t", Partition("x", 0), saved, bounds)
+    assert caught.value.needs_snapshot
