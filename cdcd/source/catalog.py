@@ -14,7 +14,7 @@ from cdcd.source.session import Session
 
 CDC_PARTITIONER = "com.scylladb.dht.CDCPartitioner"
 
-_SYSTEM = ("system", "alternator_")
+_SYSTEM = ("system_", "alternator_")
 # Topics of a keyspace of this name would mix with the pipeline's own.
 _RESERVED_KEYSPACE = "cdcd"
 _LEAVE_OUT = "leave the table out, or change the type"
@@ -120,7 +120,8 @@ def find(schema: Schema, patterns: Iterable[str]) -> Catalog:
     for name in sorted(index.names):
         outright = name in wanted
         keyspace, table = name.split(".", 1)
-        if not outright and (keyspace.startswith(_SYSTEM) or not _matches(name, wanted)):
+        internal = keyspace == "system" or keyspace.startswith(_SYSTEM)
+        if not outright and (internal or not _matches(name, wanted)):
             continue
         no_cdc = index.why_no_cdc(keyspace, table)
         refusal = None if no_cdc else index.why_refused(keyspace, table)
@@ -150,13 +151,15 @@ class _Index:
     """The schema's rows by table."""
 
     def __init__(self, schema: Schema) -> None:
-        self.names = {f"{r['keyspace_name']}.{r['table_name']}" for r in schema.tables}
         self._ids = {(r["keyspace_name"], r["table_name"]): str(r["id"]) for r in schema.tables}
         self._options = {(r["keyspace_name"], r["table_name"]): r for r in schema.options}
         self._columns: dict[tuple[str, str], list[Row]] = {}
         for row in schema.columns:
             at = (row["keyspace_name"], row["table_name"])
             self._columns.setdefault(at, []).append(row)
+        # The system tables are read one after the other: a table that is dropped meanwhile is in
+        # some of them only.
+        self.names = {f"{keyspace}.{table}" for keyspace, table in self._ids.keys() & self._columns}
         self._types: dict[str, dict[str, UdtFields]] = {}
         for row in schema.types:
             fields = tuple(zip(row["field_names"], row["field_types"], strict=True))
@@ -167,7 +170,7 @@ class _Index:
 
     def is_log(self, keyspace: str, table: str) -> bool:
         """A log table has CDC's partitioner; the suffix alone says nothing."""
-        row = self._options.get((keyspace, table))
+        row = self._options.get((keyspace, table)) if (keyspace, table) in self._ids else None
         return row is not None and row["partitioner"] == CDC_PARTITIONER
 
     def why_no_cdc(self, keyspace: str, table: str) -> Why | None:
