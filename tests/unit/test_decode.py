@@ -1,0 +1,236 @@
+"""Log rows to changes: operations, unset and null and set, keys, and what is not understood."""
+
+import struct
+
+import pytest
+
+from cdcd.model.change import ChangeEvent, Identity, Operation
+from cdcd.model.errors import TableStopped
+from cdcd.model.position import min_timeuuid
+from cdcd.model.table import TableSpec
+from cdcd.source.decode import LogDecoder, RawRow, groups, log_columns, serialized_key
+from tests.unit.tables import table
+
+SPEC = table({"p:p": "int", "c:a": "text", "c:b": "int", "r:v": "text", "r:w": "int"})
+SINGLE = table({"p:p": "int", "r:v": "text"})
+STREAM, TIME = bytes(range(16)), min_timeuuid(1000)
+UPDATE, INSERT, ROW_DELETE, PARTITION_DELETE = 1, 2, 3, 4
+EXPIRED_ROW, EXPIRED_PARTITION = -3, -4
+TRUE = b"\x01"
+
+
+def number(value: int) -> bytes:
+    """A serialised int."""
+    return struct.pack(">i", value)
+
+
+def log_row(operation: int | None, spec: TableSpec = SPEC, **columns: bytes | None) -> RawRow:
+    """A raw log row; columns that are not named are null."""
+    known: dict[str, bytes | None] = {
+        "cdc$stream_id": STREAM,
+        "cdc$time": TIME,
+        "cdc$batch_seq_no": number(0),
+        "cdc$operation": None if operation is None else struct.pack(">b", operation),
+        "cdc$end_of_batch": TRUE,
+        "p": number(1),
+    }
+    if operation not in {PARTITION_DELETE, EXPIRED_PARTITION} and spec is SPEC:
+        known |= {"a": b"x", "b": number(2)}
+    known |= columns
+    return tuple(known.get(name) for name in log_columns(spec))
+
+
+def decode(*rows: RawRow, spec: TableSpec = SPEC) -> list[ChangeEvent]:
+    """The changes of one group."""
+    return LogDecoder(spec, len).group(rows)
+
+
+def one(row: RawRow, spec: TableSpec = SPEC) -> ChangeEvent:
+    """The one change of a group of one row."""
+    (event,) = decode(row, spec=spec)
+    return event
+
+
+def test_the_columns_that_are_read() -> None:
+    """Of the log are read its own columns, the key, and each other column with its deleted mark."""
+    assert log_columns(SPEC)[6:] == (
+        *("p", "a", "b"),
+        *("v", "cdc$deleted_v", "w", "cdc$deleted_w"),
+    )
+
+
+def test_columns_that_begin_with_deleted() -> None:
+    """Base columns whose names begin like marks keep names and marks of their own."""
+    spec = table({"p:p": "int", "r:deleted_v": "int", "r:v": "int"})
+    assert log_columns(spec)[7:] == (
+        "deleted_v",
+        "cdc$deleted_deleted_v",
+        "v",
+        "cdc$deleted_v",
+    )
+
+
+def test_unset_null_and_set_are_three_things() -> None:
+    """A column that was not touched is nowhere, one set to null is in nulls, one set in values."""
+    event = one(log_row(UPDATE, v=b"text"))
+    assert (dict(event.values), event.nulls) == ({"v": "text"}, ())
+    event = one(log_row(UPDATE, **{"cdc$deleted_v": TRUE, "w": number(0)}))
+    assert (dict(event.values), event.nulls) == ({"w": 0}, ("v",))
+
+
+def test_an_empty_text_is_set() -> None:
+    """A column set to the empty text is set and not null."""
+    event = one(log_row(UPDATE, v=b""))
+    assert (dict(event.values), event.nulls) == ({"v": ""}, ())
+
+
+def test_the_protocols_empty_int_is_null() -> None:
+    """A column set to the empty value of a type that has none is set to null."""
+    assert one(log_row(UPDATE, w=b"")).nulls == ("w",)
+
+
+def test_a_value_that_is_deleted_too_is_not_understood() -> None:
+    """A column both set and deleted, which a delta never has, stops the table."""
+    with pytest.raises(TableStopped, match="v both set and deleted"):
+        one(log_row(UPDATE, **{"v": b"x", "cdc$deleted_v": TRUE}))
+
+
+@pytest.mark.parametrize(
+    ("operation", "expected"),
+    [
+        (UPDATE, Operation.UPDATE),
+        (INSERT, Operation.CREATE),
+        (ROW_DELETE, Operation.DELETE),
+        (EXPIRED_ROW, Operation.DELETE),
+        (PARTITION_DELETE, Operation.PARTITION_DELETE),
+        (EXPIRED_PARTITION, Operation.PARTITION_DELETE),
+    ],
+)
+def test_operations(operation: int, expected: Operation) -> None:
+    """Each of the log's operations is one of ours; the server's own deletes are deletes."""
+    assert one(log_row(operation)).op is expected
+
+
+@pytest.mark.parametrize("operation", [PARTITION_DELETE, EXPIRED_PARTITION])
+def test_a_partition_of_one_row(operation: int) -> None:
+    """Without clustering columns a partition delete is a row's delete."""
+    assert one(log_row(operation, SINGLE), SINGLE).op is Operation.DELETE
+
+
+def test_an_insert_of_only_a_key() -> None:
+    """An insert without columns is still an insert."""
+    event = one(log_row(INSERT))
+    assert (event.op, dict(event.values), event.nulls) == (Operation.CREATE, {}, ())
+
+
+def test_where_and_when() -> None:
+    """A change has its key, write time, token, TTL and the identity of its log row."""
+    ttl = struct.pack(">q", 60)
+    row = log_row(UPDATE, **{"cdc$ttl": ttl, "cdc$batch_seq_no": number(7)})
+    event = one(row)
+    assert (event.partition, event.clustering) == ((1,), ("x", 2))
+    assert event.time_us == 1_000_000
+    assert event.token == len(number(1))
+    assert event.ttl_seconds == 60
+    assert event.identity == Identity(STREAM, TIME, 7)
+    assert one(log_row(UPDATE)).ttl_seconds is None
+
+
+def test_a_partition_delete_has_no_clustering_key() -> None:
+    """The clustering columns of a partition delete are null."""
+    assert one(log_row(PARTITION_DELETE)).clustering == (None, None)
+
+
+@pytest.mark.parametrize("operation", [UPDATE, INSERT, ROW_DELETE, EXPIRED_ROW])
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_a_row_without_its_clustering_key_is_not_understood(operation: int, name: str) -> None:
+    """A row's change whose clustering key is not whole stops the table."""
+    with pytest.raises(TableStopped, match="clustering key"):
+        one(log_row(operation, **{name: None}))
+
+
+@pytest.mark.parametrize("operation", [5, 6, 7, 8])
+def test_range_deletes_stop_the_table_by_name(operation: int) -> None:
+    """A range delete, which is not supported yet, stops the table and says what it is."""
+    with pytest.raises(TableStopped, match=r"range_(start|end)_(in|ex)clusive"):
+        one(log_row(operation))
+
+
+@pytest.mark.parametrize("operation", [10, 99, -1, -128, None])
+def test_unknown_operations_stop_the_table(operation: int | None) -> None:
+    """An operation of a newer server stops the table, with its number, and is never passed over."""
+    with pytest.raises(TableStopped, match=r"unknown operation -?\d+") as stopped:
+        one(log_row(operation))
+    assert stopped.value.table == "ks.t"
+
+
+def test_images_are_passed_over() -> None:
+    """Pre- and post-images are no changes, wherever in a group they are."""
+    rows = [
+        log_row(0, **{"cdc$end_of_batch": None, "v": b"before"}),
+        log_row(UPDATE, **{"cdc$end_of_batch": None, "v": b"delta"}),
+        log_row(9, v=b"after"),
+    ]
+    assert [dict(e.values) for e in decode(*rows)] == [{"v": "delta"}]
+    assert decode(log_row(0), spec=SPEC) == []
+
+
+def test_an_image_of_null_columns_is_no_trouble() -> None:
+    """An image of a static row, without clustering key, is passed over like any other."""
+    assert decode(log_row(0, a=None, b=None)) == []
+
+
+def test_several_rows_of_a_group_stay_in_order() -> None:
+    """The rows of a batch are changes in the order of their sequence numbers, with one token."""
+    rows = [
+        log_row(
+            UPDATE,
+            **{
+                "cdc$batch_seq_no": number(n),
+                "cdc$end_of_batch": TRUE if n == 2 else None,
+                "b": number(n),
+            },
+        )
+        for n in range(3)
+    ]
+    events = decode(*rows)
+    assert [e.clustering[1] for e in events] == [0, 1, 2]
+    assert [e.identity.seq for e in events if e.identity] == [0, 1, 2]
+    assert len({e.token for e in events}) == 1
+
+
+def test_a_group_without_end_stops_the_table() -> None:
+    """A group whose last row is not marked as the end is never published in part."""
+    with pytest.raises(TableStopped, match="no end"):
+        one(log_row(UPDATE, **{"cdc$end_of_batch": None}))
+
+
+def test_composite_partition_keys() -> None:
+    """A key of several columns is hashed as length-prefixed components, and keeps their order."""
+    spec = table({"p:p": "int", "p:q": "text", "r:v": "int"})
+    row = log_row(UPDATE, spec, q=b"ab")
+    seen: list[bytes] = []
+    (event,) = LogDecoder(spec, lambda key: len(seen.append(key) or b"")).group([row])
+    assert event.partition == (1, "ab")
+    assert seen == [b"\x00\x04" + number(1) + b"\x00" + b"\x00\x02ab\x00"]
+
+
+def test_single_keys_are_hashed_as_they_are() -> None:
+    """The key of one column is hashed without anything around it."""
+    assert serialized_key([b"abc"]) == b"abc"
+
+
+def test_rows_are_cut_into_groups() -> None:
+    """A group ends where the stream or the time changes, and rows keep their order."""
+    later, other = min_timeuuid(2000), bytes(16)
+    rows = [
+        log_row(UPDATE, **{"cdc$batch_seq_no": number(0)}),
+        log_row(UPDATE, **{"cdc$batch_seq_no": number(1)}),
+        log_row(UPDATE, **{"cdc$time": later}),
+        log_row(UPDATE, **{"cdc$time": later, "cdc$stream_id": other}),
+        log_row(UPDATE, **{"cdc$stream_id": other}),
+    ]
+    found = groups(rows)
+    assert [len(g) for g in found] == [2, 1, 1, 1]
+    assert [r for g in found for r in g] == rows
+    assert groups([]) == []

@@ -1,0 +1,198 @@
+"""A table's lanes move on together, and a position with changes missing behind it is refused."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cdcd.model.errors import TableStopped
+from cdcd.model.position import Generation, Position
+from cdcd.model.table import CdcOptions
+from cdcd.source.catalog import SourceTable
+from cdcd.source.progress import Progress, Start, check_saved, first_position, missing
+from tests.unit.tables import table
+
+SPEC = table({"p:p": "int"})
+LOG = "log-1"
+HOUR_MS = 3_600_000
+
+
+def source(ttl_seconds: int = 3600, log_id: str = LOG) -> SourceTable:
+    """A table whose log keeps rows for so long."""
+    return SourceTable(SPEC, CdcOptions(enabled=True, ttl_seconds=ttl_seconds), log_id, False)
+
+
+def generations(*starts: int) -> tuple[Generation, ...]:
+    """Generations that begin at these times."""
+    return tuple(Generation(start, ()) for start in starts)
+
+
+def drain(
+    progress: Progress, known: tuple[Generation, ...], head_ms: int, widths: list[int]
+) -> dict[int, list[tuple[int, int, int]]]:
+    """Read up to the head; gives the generation, start and end of each lane's windows."""
+    read: dict[int, list[tuple[int, int, int]]] = {n: [] for n in progress.positions}
+    for step in range(10_000):
+        due = progress.window(known, head_ms, widths[step % len(widths)])
+        if due is None:
+            return read
+        generation, window = due
+        lanes = progress.hindmost()
+        for lane in lanes:
+            read[lane].append((generation.start_ms, window.start_ms, window.end_ms))
+        progress.advance(lanes, generation, window)
+    raise AssertionError("no end of windows")
+
+
+frontiers = st.dictionaries(st.integers(0, 15), st.integers(100, 2000), min_size=1, max_size=6)
+starts = st.sets(st.integers(101, 2500), max_size=4)
+widths = st.lists(st.integers(1, 800), min_size=1, max_size=4)
+
+
+@settings(max_examples=200)
+@given(frontiers, starts, st.integers(0, 2500), widths)
+def test_every_lane_is_read_once(
+    begin: dict[int, int], later: set[int], head_ms: int, steps: list[int]
+) -> None:
+    """Each lane's windows cover its time up to the head without gap or overlap, in order, and
+    none of them passes the head or the end of a generation, however far apart the lanes began.
+    """
+    known = generations(100, *sorted(later))
+    progress = Progress({n: Position(LOG, 100, at) for n, at in begin.items()})
+    # A position names the generation that holds its frontier.
+    progress = Progress(
+        {
+            n: Position(LOG, max(g.start_ms for g in known if g.start_ms <= p.frontier_ms), at)
+            for (n, p), at in zip(progress.positions.items(), begin.values(), strict=True)
+        }
+    )
+    for lane, read in drain(progress, known, head_ms, steps).items():
+        frontier = begin[lane]
+        for generation, start, end in read:
+            assert start == frontier
+            assert generation == max(g.start_ms for g in known if g.start_ms <= start)
+            assert not [g for g in known if start < g.start_ms < end]
+            assert end <= head_ms
+            frontier = end
+        assert frontier == max(begin[lane], head_ms)
+        assert progress.positions[lane].frontier_ms == frontier
+
+
+def test_hindmost_lanes_catch_up_first() -> None:
+    """The lanes that are behind are read alone, up to where the next ones stand."""
+    progress = Progress({n: Position(LOG, 0, at) for n, at in enumerate((10, 30, 10))})
+    read = drain(progress, generations(0), 50, [100])
+    assert read == {0: [(0, 10, 30), (0, 30, 50)], 1: [(0, 30, 50)], 2: [(0, 10, 30), (0, 30, 50)]}
+
+
+def test_a_generation_found_late_is_read_from_its_start() -> None:
+    """Rows of a new generation that was found behind the frontier are read and not passed over.
+
+    Its changes from its start up to the frontier are in its streams, which nobody has read.
+    """
+    progress = Progress({0: Position(LOG, 0, 500)})
+    due = progress.window(generations(0, 300), 1000, 10_000)
+    assert due is not None
+    generation, window = due
+    assert (generation.start_ms, window.start_ms) == (300, 300)
+
+
+def test_a_position_at_the_end_of_a_generation_goes_on_in_the_next() -> None:
+    """A lane that stands where a new generation begins reads that one next."""
+    progress = Progress({0: Position(LOG, 0, 300)})
+    due = progress.window(generations(0, 300), 1000, 100)
+    assert due is not None
+    assert (due[0].start_ms, due[1].start_ms, due[1].end_ms) == (300, 300, 400)
+
+
+def test_a_time_before_all_generations_waits() -> None:
+    """Before the first generation there is nothing to read."""
+    assert Progress({0: Position(LOG, 0, 5)}).window(generations(10), 100, 100) is None
+
+
+def test_an_advance_says_what_moved() -> None:
+    """The lanes that were read get the window's end and generation; others stay."""
+    progress = Progress({n: Position(LOG, 0, at) for n, at in enumerate((10, 30))})
+    due = progress.window(generations(0), 50, 5)
+    assert due is not None
+    moved = progress.advance(progress.hindmost(), *due)
+    assert moved == {0: Position(LOG, 0, 15)}
+    assert progress.positions == {0: Position(LOG, 0, 15), 1: Position(LOG, 0, 30)}
+    assert progress.frontier_ms == 15
+
+
+NOW_MS = 100 * HOUR_MS
+
+
+def refused(position: Position, known: tuple[Generation, ...], **options: int) -> TableStopped:
+    """The refusal of a saved position."""
+    with pytest.raises(TableStopped) as stopped:
+        check_saved(source(**options), known, position, NOW_MS)
+    return stopped.value
+
+
+def test_a_log_that_was_made_again_is_refused() -> None:
+    """A position in a log table that is no more asks for a snapshot."""
+    stopped = refused(Position("log-0", 0, NOW_MS), generations(0))
+    assert "made again" in stopped.message
+    assert stopped.needs_snapshot
+
+
+def test_a_generation_that_is_gone_is_refused() -> None:
+    """A position in a generation that the server no longer knows asks for a snapshot."""
+    stopped = refused(Position(LOG, 7, NOW_MS), generations(0))
+    assert "gone" in stopped.message
+    assert stopped.needs_snapshot
+
+
+def test_a_position_behind_the_logs_ttl_is_refused() -> None:
+    """A position older than the oldest row that the log retains asks for a snapshot."""
+    stopped = refused(Position(LOG, 0, NOW_MS - HOUR_MS - 1), generations(0))
+    assert "3600 s" in stopped.message
+    assert stopped.needs_snapshot
+
+
+@pytest.mark.parametrize(
+    ("frontier_ms", "ttl_seconds"), [(NOW_MS, 3600), (NOW_MS - HOUR_MS, 3600), (0, 0)]
+)
+def test_other_positions_are_good(frontier_ms: int, ttl_seconds: int) -> None:
+    """A position within the log's time, or of any time where the log is kept for ever, is good."""
+    check_saved(source(ttl_seconds), generations(0), Position(LOG, 0, frontier_ms), NOW_MS)
+
+
+@pytest.mark.parametrize(
+    ("start", "starts", "ttl_seconds", "expected"),
+    [
+        # The oldest generation is older than what is retained.
+        (Start.LOG, (0, NOW_MS - 10), 3600, (0, NOW_MS - HOUR_MS + 1000)),
+        # The table is younger than the log's time.
+        (Start.LOG, (NOW_MS - 500,), 3600, (NOW_MS - 500, NOW_MS - 500)),
+        (Start.LOG, (5, NOW_MS - 500), 0, (5, 5)),
+        (Start.NOW, (0, NOW_MS - 10), 3600, (NOW_MS - 10, NOW_MS)),
+        # The first generation is yet to begin.
+        (Start.NOW, (NOW_MS + 70,), 3600, (NOW_MS + 70, NOW_MS + 70)),
+        (Start.LOG, (NOW_MS + 70,), 3600, (NOW_MS + 70, NOW_MS + 70)),
+    ],
+)
+def test_where_a_new_table_begins(
+    start: Start, starts: tuple[int, ...], ttl_seconds: int, expected: tuple[int, int]
+) -> None:
+    """With `log` a table begins at the oldest retained row, with `now` at the head; both within
+    its generations.
+    """
+    found = first_position(source(ttl_seconds), generations(*starts), start, NOW_MS)
+    assert (found.generation_ms, found.frontier_ms) == expected
+    assert found.log_id == LOG
+
+
+@given(st.lists(st.integers(0, 2 * NOW_MS), min_size=1, max_size=4, unique=True))
+def test_a_first_position_is_good(begin: list[int]) -> None:
+    """Where a table begins, its position is one that a restart would take."""
+    known = generations(*sorted(begin))
+    position = first_position(source(), known, Start.LOG, NOW_MS)
+    check_saved(source(), known, position, NOW_MS)
+
+
+def test_lanes_without_a_position() -> None:
+    """Lanes that are owned and have no saved position are new."""
+    saved = {1: Position(LOG, 0, 0), 9: Position(LOG, 0, 0)}
+    assert missing({0, 1, 2}, saved) == {0, 2}
