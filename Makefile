@@ -20,9 +20,7 @@ $(VENV)/.made: pyproject.toml
 	@touch $@
 
 demo: ## Everything at once, started, shown and measured; KEEP=1 leaves it running
-	@deploy/local/needs.sh '$(PYTHON)'
-	@$(MAKE) --no-print-directory $(VENV)/.made
-	@$(BIN)/python deploy/local/demo.py
+	@deploy/local/demo.sh '$(PYTHON)'
 
 up: $(VENV)/.made ## Start the local stack: Kafka, registry, PostgreSQL, ScyllaDB stand-in
 	@$(BIN)/python deploy/local/stack.py up

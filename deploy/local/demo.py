@@ -36,6 +36,7 @@ Everything still runs. To look around:
 
 Write something with `demo.py cql 'UPDATE ...'` and look again. `make down` stops all of it.
 """
+_ERROR_CHARACTERS_MAX = 500
 
 
 def main() -> int:
@@ -115,7 +116,7 @@ def _tell(failure: BaseException) -> dict[str, str]:
         (logs / "demo.txt").write_text("".join(traceback.format_exception(failure)))
         what = f"{type(failure).__name__}: {failure}"
     print(f"\ndemo: {what}\n  logs: {logs}", file=sys.stderr, flush=True)
-    return {"error": what.splitlines()[0], "logs": str(logs)}
+    return {"error": " ".join(what.split())[:_ERROR_CHARACTERS_MAX], "logs": str(logs)}
 
 
 def _end(*, stack_is_ours: bool) -> None:

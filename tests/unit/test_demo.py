@@ -17,6 +17,7 @@ from demod.compare import compare, from_scylla, write_time
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NEEDS = ROOT / "deploy" / "local" / "needs.sh"
+DEMO = ROOT / "deploy" / "local" / "demo.sh"
 KEY = (UUID(int=1),)
 OTHER = (UUID(int=2),)
 ROW = MappingProxyType({"user_id": KEY[0], "points": 1, "tags": ["a"], "cdc_timestamp": None})
@@ -97,7 +98,7 @@ def test_the_write_time_is_the_last_one() -> None:
 def _tools(folder: Path, java: str | None, *names: str) -> dict[str, str]:
     """An environment whose PATH has the shell's tools, these programs, and a java of a version."""
     folder.mkdir()
-    for name in ("bash", "env", "sed", "head", *names):
+    for name in ("bash", "dirname", "env", "sed", "head", *names):
         (folder / name).symlink_to(shutil.which(name) or "/bin/true")
     if java is not None:
         (folder / "java").write_text(f"#!/bin/sh\necho 'openjdk version \"{java}\"' >&2\n")
@@ -118,10 +119,10 @@ def _tools(folder: Path, java: str | None, *names: str) -> dict[str, str]:
 def test_what_is_missing_is_named(
     tmp_path: Path, java: str | None, programs: tuple[str, ...], packages: list[str]
 ) -> None:
-    """What the machine lacks is said at once, with the command to install all of it."""
+    """What the machine lacks is said at once, with the command to install it; the end is JSON."""
     environment = _tools(tmp_path / "bin", java, *programs)
     done = subprocess.run(
-        [NEEDS, sys.executable], env=environment, capture_output=True, text=True, check=False
+        [DEMO, sys.executable], env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
     assert f"apt-get install {' '.join(packages)}\n" in done.stderr
