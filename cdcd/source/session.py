@@ -31,16 +31,21 @@ from cassandra.cluster import (
     ResponseFuture,
 )
 from cassandra.cluster import Session as DriverSession
+from cassandra.connection import ConnectionException
 from cassandra.cqltypes import BytesType
 from cassandra.metadata import Murmur3Token
 from cassandra.policies import DCAwareRoundRobinPolicy, RoundRobinPolicy, TokenAwarePolicy
-from cassandra.protocol import ProtocolHandler, SyntaxException
+from cassandra.protocol import ErrorMessage, ProtocolHandler, SyntaxException
 from cassandra.query import BoundStatement, PreparedStatement, dict_factory, tuple_factory
 
 from cdcd.config.settings import ScyllaSettings
 from cdcd.model.errors import CdcdError, ConfigurationError, Transient
 
 RawRow = tuple[bytes | None, ...]
+
+# What a query may fail with. Some of the server's errors, a ServerError for one, and of the
+# connection's come without the driver's own base.
+_FAILURES = (DriverException, NoHostAvailable, ErrorMessage, ConnectionException)
 
 # The execution profile of raw reads.
 _RAW = "raw"
@@ -126,7 +131,7 @@ class Session:
         try:
             self._rows = self._cluster.connect()
             self._raw = self._cluster.connect()
-        except (DriverException, NoHostAvailable, OSError) as error:
+        except (*_FAILURES, OSError) as error:
             raise failure(error, "connecting") from error
         self._raw.client_protocol_handler = _RawProtocol
 
@@ -142,7 +147,7 @@ class Session:
         """Prepare a read for `read`."""
         try:
             statement = await asyncio.to_thread(self._raw.prepare, cql)
-        except (DriverException, NoHostAvailable) as error:
+        except _FAILURES as error:
             raise failure(error, f"preparing {cql}") from error
         statement.consistency_level = ConsistencyLevel.name_to_value[self._settings.consistency]
         statement.fetch_size = page_rows
@@ -216,7 +221,7 @@ async def _pages(future: ResponseFuture, cql: str) -> AsyncIterator[list[Any]]:
         )
         try:
             yield await arrived
-        except (DriverException, NoHostAvailable) as error:
+        except _FAILURES as error:
             raise failure(error, f"running {cql}") from error
         if not future.has_more_pages:
             return
