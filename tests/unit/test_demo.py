@@ -32,7 +32,7 @@ class Address(NamedTuple):
 
 def test_the_sample_has_its_rows() -> None:
     """The sample is 5 users, 5 products and 3 orders, and each row has its own key."""
-    found = sample.read((ROOT / "deploy" / "sample" / "app_data.cql").read_text())
+    found = sample.read((ROOT / "deploy" / "sample" / "app_data.cql").read_text("utf-8"))
     assert {t: len(keys) for t, keys in found.keys.items()} == {
         "users": 5,
         "products": 5,

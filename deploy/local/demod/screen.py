@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -30,6 +31,8 @@ class Screen:
 
     def __init__(self) -> None:
         self.is_terminal = sys.stdout.isatty()
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")  # names may not be in the terminal's alphabet
         width = None if self.is_terminal else _WIDTH_ELSEWHERE
         self._console = Console(width=width, highlight=False)
         self._step = 0

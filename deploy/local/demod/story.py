@@ -60,7 +60,7 @@ async def play(addresses: Addresses, screen: Screen, result: Result) -> Daemon:
 
     Raises DemoError when something does not arrive. The daemon still runs.
     """
-    script = sample.read(SAMPLE.read_text())
+    script = sample.read(SAMPLE.read_text("utf-8"))
     result.tables, result.rows_expected = len(script.keys), script.rows
     scylla = await asyncio.to_thread(Scylla, addresses)
     postgres = await asyncpg.connect(addresses.postgres)
