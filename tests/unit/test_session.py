@@ -1,0 +1,82 @@
+"""What the driver's failures become, without a server that fails."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from cassandra import (
+    AuthenticationFailed,
+    InvalidRequest,
+    OperationTimedOut,
+    ReadFailure,
+    ReadTimeout,
+    Unauthorized,
+    Unavailable,
+)
+from cassandra.cluster import NoHostAvailable
+from cassandra.connection import ConnectionShutdown
+from cassandra.protocol import ServerError, SyntaxException, TruncateError
+
+from cdcd.model.errors import CdcdError, ConfigurationError, Transient
+from cdcd.source.session import StatementRefused, _pages, failure
+
+
+class FailedQuery:
+    """A query of the driver that has failed already."""
+
+    has_more_pages = False
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def add_callbacks(self, _: Callable[..., Any], errback: Callable[..., Any]) -> None:
+        """Tell the failure at once, as the driver does for a query that has ended."""
+        errback(self.error)
+
+
+def all_hosts(error: Exception) -> NoHostAvailable:
+    """The same failure from the only host."""
+    return NoHostAvailable("", {"127.0.0.1": error})
+
+
+FAILURES: list[tuple[Exception, type[CdcdError]]] = [
+    (InvalidRequest("unconfigured table"), StatementRefused),
+    (SyntaxException(0x2000, "line 1", None), StatementRefused),
+    (Unauthorized("no SELECT"), ConfigurationError),
+    (all_hosts(AuthenticationFailed("bad credentials")), ConfigurationError),
+    (all_hosts(ConnectionRefusedError("refused")), Transient),
+    (all_hosts(OperationTimedOut()), Transient),
+    (OperationTimedOut(), Transient),
+    (Unavailable("not enough replicas"), Transient),
+    (ReadTimeout("slow"), Transient),
+    (ReadFailure("broken"), Transient),
+    (ServerError(0x0000, "bad alloc", None), Transient),
+    (TruncateError(0x1003, "truncating", None), Transient),
+    (ConnectionShutdown("closed"), Transient),
+]
+
+
+@pytest.mark.parametrize(("error", "kind"), FAILURES, ids=lambda v: getattr(v, "__name__", repr(v)))
+def test_what_a_failure_means(error: Exception, kind: type[CdcdError]) -> None:
+    """Each of the driver's failures is one of our kinds and says what was tried."""
+    found = failure(error, "reading the log")
+    assert type(found) is kind
+    assert "ScyllaDB" in found.message
+
+
+@pytest.mark.parametrize(("error", "kind"), FAILURES, ids=lambda v: getattr(v, "__name__", repr(v)))
+async def test_no_failure_of_a_query_passes_as_it_is(
+    error: Exception, kind: type[CdcdError]
+) -> None:
+    """Whatever a query fails with reaches the caller as one of our kinds.
+
+    The driver hands on some of the server's errors, a ServerError for one, without its own base.
+    """
+    with pytest.raises(kind):
+        _ = [page async for page in _pages(FailedQuery(error), "SELECT 1")]
+
+
+def test_a_password_is_never_in_a_message() -> None:
+    """The message about a wrong password has nothing of the server's answer in it."""
+    found = failure(all_hosts(AuthenticationFailed("secret")), "connecting")
+    assert "secret" not in str(found)
