@@ -5,7 +5,7 @@ it, and what comes after it finds no row, so running it first changes nothing. K
 PostgreSQL's form: keys that it cannot tell apart (times of one microsecond, say) are one row.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
@@ -68,43 +68,47 @@ class Effects:
     rows: dict[Key, Effect] = field(default_factory=dict)
 
 
-def merge(table: TableSpec, events: Iterable[ChangeEvent]) -> Effects:
+def merge(table: TableSpec, events: Sequence[ChangeEvent]) -> Effects:
     """The effects of changes of one table, in order. Raises BadValue for a key that cannot be.
 
     Raises NoTarget for changes of the static row and for range deletes.
     """
     partition_form = key_form(table.partition_key)
     clustering_form = key_form(table.clustering_key)
+    deletes_partitions = any(e.op is Operation.PARTITION_DELETE for e in events)
     merged = Effects()
     # Which rows of a partition have effects, so that a partition delete finds them.
     members: dict[Key, list[Key]] = {}
     rows = merged.rows
     for at, event in enumerate(events):
-        partition = partition_form(event.partition, at)
+        key = partition = partition_form(event.partition, at)
         if event.op is Operation.PARTITION_DELETE:
-            for key in members.pop(partition, ()):
-                del rows[key]
+            for member in members.pop(partition, ()):
+                del rows[member]
             merged.partition_deletes[partition] = at
             continue
-        if event.op is Operation.RANGE_DELETE:
-            raise NoTarget("range deletes", at)
-        if event.is_static:
-            raise NoTarget("static columns", at)
-        key = partition + clustering_form(event.clustering, at)
+        if event.clustering:
+            _check_row(event, at)
+            key += clustering_form(event.clustering, at)
         before = rows.get(key)
-        if before is None:
-            members.setdefault(partition, []).append(key)
-            rows[key] = _first(event, at)
-        else:
+        if before is not None:
             _fold(before, event, at)
+            continue
+        rows[key] = _first(event, at)
+        if deletes_partitions:
+            members.setdefault(partition, []).append(key)
     return merged
 
 
+def _check_row(event: ChangeEvent, at: int) -> None:
+    if event.op is Operation.RANGE_DELETE:
+        raise NoTarget("range deletes", at)
+    if event.clustering[0] is None and event.is_static:
+        raise NoTarget("static columns", at)
+
+
 def _written(event: ChangeEvent) -> dict[str, Any]:
-    values: dict[str, Any] = dict(event.values)
-    for name in event.nulls:
-        values[name] = None
-    return values
+    return {**event.values, **dict.fromkeys(event.nulls)} if event.nulls else {**event.values}
 
 
 def _makes_row(event: ChangeEvent) -> bool:

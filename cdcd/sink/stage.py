@@ -10,12 +10,13 @@ from collections.abc import Iterable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 
 from cdcd.config.settings import KafkaSettings, PostgresSettings, RegistrySettings, SinkSettings
 from cdcd.model.errors import TableStopped, Transient
 from cdcd.ops.board import Board
 from cdcd.ops.logs import get_logger
-from cdcd.ops.retry import Backoff
+from cdcd.ops.retry import Backoff, retrying
 from cdcd.ops.status import StageState, TableState
 from cdcd.sink import offsets
 from cdcd.sink.pool import Pool
@@ -64,7 +65,6 @@ async def run(plan: Plan, board: Board) -> None:
         )
         tools = Tools(plan.name, schema, plan.sink, pool, registry, board)
         sink = _Sink(plan, tools, consumer)
-        board.stage("sink", StageState.RUNNING)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(sink.follow_catalog(tasks))
             tasks.create_task(sink.feed())
@@ -91,16 +91,17 @@ class _Sink:
 
     async def follow_catalog(self, tasks: asyncio.TaskGroup) -> None:
         """Look for topics of the pipeline's tables, for ever, and make their targets."""
-        attempt, backoff = 0, Backoff(pause_seconds_max=self._plan.sink.retry_seconds_max)
+        board = self._tools.board
+        backoff = Backoff(pause_seconds_max=self._plan.sink.retry_seconds_max)
+
+        def report(_attempt: int, _pause_seconds: float, error: Transient) -> None:
+            log.warning("looking for tables failed", exc_info=error)
+            board.retried("sink", str(error))
+
         while True:
-            try:
-                await self._look(tasks)
-                attempt = 0
-                await asyncio.sleep(CATALOG_SECONDS)
-            except Transient as error:
-                log.warning("looking for tables failed", exc_info=error)
-                await asyncio.sleep(backoff.pause_seconds(attempt))
-                attempt += 1
+            await retrying(partial(self._look, tasks), backoff, on_retry=report)
+            board.stage("sink", StageState.RUNNING)
+            await asyncio.sleep(CATALOG_SECONDS)
 
     async def _look(self, tasks: asyncio.TaskGroup) -> None:
         known = self._tables.keys() | self._refused | {t.topic for t in self._found}

@@ -172,7 +172,7 @@ class Table:
         found = zip(cut.records, self._decoder.decode(cut.records), strict=True)
         changes = [(record, event) for record, event in found if event is not None]
         try:
-            effects = merge(spec, (event for _, event in changes))
+            effects = merge(spec, [event for _, event in changes])
             parts = lay_out(target, effects)
         except (BadValue, NoTarget) as error:
             (topic, number), offset = changes[error.at][0][:2]

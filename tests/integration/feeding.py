@@ -142,7 +142,7 @@ class Feed:
             producer.poll(0)
         producer.commit_transaction(30)
 
-    def produce_raw(self, spec: TableSpec, key: bytes, value: bytes) -> None:
+    def produce_raw(self, spec: TableSpec, key: bytes, value: bytes | None) -> None:
         producer = self._transactional()
         producer.begin_transaction()
         producer.produce(self.topic(spec), key=key, value=value)
@@ -164,7 +164,7 @@ class Feed:
         return await asyncpg.connect(self.postgres)
 
     async def rows(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
-        """Rows of a query in which `{s}` is the quoted target schema; none while it is not there."""
+        """Rows of a query, where `{s}` is the quoted target schema; none while it is not there."""
         connection = await self.connect()
         try:
             with suppress(*_NOT_YET):

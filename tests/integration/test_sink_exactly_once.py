@@ -5,6 +5,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+import asyncpg
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -12,6 +13,7 @@ from confluent_kafka.admin import AdminClient
 from cdcd.config.settings import PostgresSettings, SinkSettings
 from cdcd.model.change import ChangeEvent
 from cdcd.model.errors import ConfigurationError, InvariantBroken
+from cdcd.ops.status import TableState
 from cdcd.sink import offsets
 from cdcd.sink.inbox import Move
 from cdcd.sink.merge import merge
@@ -22,7 +24,7 @@ from cdcd.sink.schema import prepare_database, prepare_target
 from cdcd.sink.statements import target_of
 from cdcd.sink.writer import Write, write
 from cdcd.transport.consumer import group_of
-from tests.integration.feeding import Feed, change, eventually, sinking, table
+from tests.integration.feeding import Feed, change, eventually, sinking, status, table
 
 COUNTED = table("counted", "p:id int; r:v int")
 
@@ -213,3 +215,50 @@ async def test_an_offset_never_goes_back(feed: Feed) -> None:
         with pytest.raises(InvariantBroken):
             await write(pool, feed.pipeline, _work(feed, inserts(1), Move(0, 5, 4)))
         assert await count_of(feed) == 0
+
+
+async def test_a_sink_that_was_overtaken_goes_on_behind_the_other(
+    feed: Feed, connection: "asyncpg.Connection[Any]"
+) -> None:
+    """A batch that another worker has applied is dropped, and reading goes on at its offset."""
+    await feed.publish(COUNTED, inserts(2))
+    async with sinking(feed.plan()) as board:
+        await eventually(lambda: count_of(feed), 2)
+        async with connection.transaction():
+            # The other worker: it has the offset's row and is about to commit records 3 and 4.
+            await connection.execute(
+                "UPDATE cdcd.offsets SET next_offset = 5 WHERE pipeline = $1", feed.pipeline
+            )
+            await feed.publish(COUNTED, inserts(4, 2))
+            await asyncio.sleep(0.3)
+        ids = "SELECT array_agg(id ORDER BY id) AS ids FROM {s}.counted"
+
+        async def found() -> Any:
+            return (await feed.rows(ids))[0]["ids"]
+
+        await eventually(found, [0, 1, 4, 5])
+
+        async def state() -> TableState:
+            return status(board, COUNTED).state
+
+        await eventually(state, TableState.RUNNING)
+
+
+async def test_many_tables_share_one_connection(feed: Feed) -> None:
+    """Staging tables are made and dropped as tables take turns, and no batch is mixed up."""
+    specs = [table(f"t{n}", f"p:id int; r:v{n} {'text' if n % 2 else 'int'}") for n in range(5)]
+    only = PostgresSettings(dsn=feed.postgres, target_schema=feed.schema, pool_connections_max=1)
+
+    async def counts() -> list[int]:
+        query = " UNION ALL ".join(
+            f"SELECT {n}, count(v{n})::int FROM {{s}}.t{n}" for n in range(5)
+        )
+        return [row["count"] for row in await feed.rows(f"{query} ORDER BY 1")]
+
+    async with sinking(feed.plan(postgres=only)):
+        for turn in range(3):
+            for n, spec in enumerate(specs):
+                value = {f"v{n}": "x" if n % 2 else 7}
+                ids = range(turn * 400, turn * 400 + 400)
+                await feed.publish(spec, [change(spec, "c", (i,), value) for i in ids])
+            await eventually(counts, [400 * (turn + 1)] * 5)

@@ -1,6 +1,7 @@
 """What is away is waited for, what cannot be stops its table alone, and nothing is lost."""
 
 import asyncio
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ from cdcd.model.errors import CdcdError, ConfigurationError, Transient
 from cdcd.ops.board import Board
 from cdcd.ops.status import TableState
 from cdcd.sink.stage import run
+from cdcd.transport.schema import value_schema
 from tests.integration.feeding import Feed, change, eventually, sinking, status, table
 from tests.integration.proxy import proxy_to
 
@@ -236,3 +238,49 @@ async def _needs_snapshot(feed: Feed, words: str) -> None:
 
         await eventually(state, TableState.NEEDS_SNAPSHOT)
     assert words in status(board, PLAIN).reason
+
+
+async def test_a_stuck_table_holds_nobody(
+    feed: Feed, connection: "asyncpg.Connection[Any]"
+) -> None:
+    """While one target is locked the others go on, and what is read for it stays bounded."""
+    total = 40_000
+    await feed.publish(PLAIN, inserts(1))
+    await feed.publish(OTHER, [change(OTHER, "c", (0,), {"v": "x"})])
+    async with sinking(feed.plan()) as board:
+        await eventually(lambda: count_of(feed), 1)
+        await eventually(lambda: count_of(feed, "other"), 1)
+        async with connection.transaction():
+            await connection.execute(f'LOCK TABLE "{feed.schema}".plain IN SHARE MODE')
+            await feed.publish(PLAIN, inserts(total, 1))
+            for number in range(1, 20):
+                await feed.publish(OTHER, [change(OTHER, "c", (number,), {"v": "x"})])
+                await eventually(partial(count_of, feed, "other"), number + 1)
+            assert await count_of(feed) == 1
+        await eventually(lambda: count_of(feed), total + 1)
+    assert status(board, PLAIN).applied == total + 1
+
+
+async def test_tombstones_are_stepped_over(feed: Feed) -> None:
+    """A record without a value, as compacted topics have, changes nothing."""
+    await feed.publish(PLAIN, inserts(1))
+    feed.produce_raw(PLAIN, b"any key", None)
+    await feed.publish(PLAIN, inserts(1, 1))
+    async with sinking(feed.plan()):
+        await eventually(lambda: count_of(feed), 2)
+
+
+async def test_a_topic_of_another_table_is_refused(feed: Feed) -> None:
+    """A subject that holds another table's schema, or none of cdcd's, stops that table."""
+    feed.make_topic(PLAIN)
+    feed.make_topic(OTHER)
+    await feed.registry.register(f"{feed.topic(PLAIN)}-value", value_schema(OTHER, "x.ks.other"))
+    foreign = {"type": "record", "name": "R", "fields": [{"name": "a", "type": "int"}]}
+    await feed.registry.register(f"{feed.topic(OTHER)}-value", foreign)
+    async with sinking(feed.plan()) as board:
+
+        async def reasons() -> list[bool]:
+            found = status(board, PLAIN).reason, status(board, OTHER).reason
+            return ["schema of ks.other" in found[0], "not a schema of cdcd" in found[1]]
+
+        await eventually(reasons, [True, True])
