@@ -56,9 +56,9 @@ def main() -> int:
         case "stop":
             _stop_kept()
         case "cql":
-            return _look(lambda look: look.cql(servers.up(), args.statement))
+            return _look(lambda look: look.cql(servers.addresses(), args.statement))
         case "records":
-            return _look(lambda look: look.records(servers.up(), args.table))
+            return _look(lambda look: look.records(servers.addresses(), args.table))
         case _:
             return _demo(keep=os.environ.get("KEEP", "0") not in ("", "0"))
     return 0

@@ -35,7 +35,15 @@ def is_there() -> bool:
 def up() -> Addresses:
     """Start what does not run; gives the addresses."""
     _stack("up")
-    found = json.loads((LOCAL / "stack.json").read_text())
+    return addresses()
+
+
+def addresses() -> Addresses:
+    """Where the servers of the stack that is up listen."""
+    try:
+        found = json.loads((LOCAL / "stack.json").read_text())
+    except FileNotFoundError:
+        raise DemoError("there is no local stack: `make up` or `KEEP=1 make demo`") from None
     node = found["scylla"]
     login = (node["username"], node["password"]) if "username" in node else None
     return Addresses(
