@@ -141,6 +141,12 @@ class SourceSettings(Section):
     """Streams in one query; the server's `max_partition_key_restrictions_per_query` limits it."""
     page_rows: int = Field(5000, ge=1)
     """Rows in one page of a log read."""
+    settle_delays_seconds: tuple[float, ...] = (30.0, 600.0)
+    """When each part of the log is read again for rows that appeared late; the last one settles."""
+    identities_bytes_max: int = Field(32 * 1024 * 1024, ge=0)
+    """Memory for what was published lately; without it late rows are looked up in Kafka."""
+    refreshes_listed_max: int = Field(10_000, ge=1)
+    """Refreshed rows that are remembered one by one until the log around them is settled."""
     catalog_seconds: float = Field(5.0, gt=0)
     """How often tables and generations are looked up again."""
     position_seconds_max: float = Field(30.0, gt=0)

@@ -5,11 +5,12 @@ set; one in `nulls` was set to null; one in neither was not touched, unless the 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from cdcd.model.fingerprint import Cell, Fingerprint
 from cdcd.model.position import Position
-from cdcd.model.refresh import Request
+from cdcd.model.refresh import Listed, Request
 from cdcd.model.table import TableSpec
 
 AvroValue = object
@@ -41,7 +42,8 @@ class ChangeEvent:
 
     `partition` and `clustering` are the key's values in key order; `clustering` is empty for a
     table without clustering columns. `time_us` is the write time, `token` the partition's token.
-    What a refresh publishes has no identity.
+    What a refresh publishes has no identity. A late change was
+    found behind the frontier; the refresh of what it touched follows it, and alone is applied.
     """
 
     table: TableSpec
@@ -54,6 +56,7 @@ class ChangeEvent:
     values: Mapping[str, AvroValue]
     nulls: tuple[str, ...] = ()
     ttl_seconds: int | None = None
+    is_late: bool = False
 
     @property
     def is_full_row(self) -> bool:
@@ -76,14 +79,18 @@ class Batch:
 
     `positions` holds every lane that was read; a lane of it with changes has its position
     published with them, and with `save` every lane of it has. A position without changes only
-    saves reading, so that not each empty window writes one. `asked` are requests to be written,
-    `served` those that this batch answers. `published` is called when all of it is committed.
+    saves reading, so that not each empty window writes one. `cells` are fingerprints to be
+    saved, or removed (None); `listed` are refreshes to be remembered (true) or forgotten; `asked`
+    are requests to be written, `served` those that this batch answers. `published` is called when
+    all of it is committed.
     """
 
     table: TableSpec
     events: Sequence[ChangeEvent]
     positions: Mapping[int, Position]
     save: bool = False
+    cells: Mapping[Cell, Fingerprint | None] = field(default_factory=dict)
+    listed: Sequence[tuple[Listed, bool]] = ()
     asked: Sequence[Request] = ()
     served: Sequence[Request] = ()
     published: Callable[[], None] | None = None

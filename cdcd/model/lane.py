@@ -5,10 +5,11 @@ two, lanes begin and end where tablets do.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from cdcd.model.fingerprint import Cell, Fingerprint
 from cdcd.model.position import RING_MIN, Position, TokenRange
-from cdcd.model.refresh import Request
+from cdcd.model.refresh import Listed, Request
 
 
 def lane_of(token: int, lanes: int) -> int:
@@ -39,12 +40,15 @@ class LaneSet:
 class Assignment:
     """The lanes that a worker owns now, and what was saved for them.
 
-    `positions` are by table's full name, then by lane; `requests` were not served yet.
+    `positions` and `cells` are by table's full name, then by lane, or lane and cell; `requests`
+    were not served yet, and `listed` are the refreshes that are not settled yet.
     """
 
     lanes: LaneSet
     positions: Mapping[str, Mapping[int, Position]]
     requests: tuple[Request, ...] = ()
+    cells: Mapping[str, Mapping[Cell, Fingerprint]] = field(default_factory=dict)
+    listed: tuple[Listed, ...] = ()
 
 
 class LanesLost(Exception):

@@ -58,12 +58,14 @@ class Position:
 
     `log_id` is the id of the log table, which changes when it is dropped and made again.
     `generation_ms` names the generation that holds the frontier. Everything in the log with
-    `cdc$time` below `frontier_ms` that was visible when it was read has been published.
+    `cdc$time` below `frontier_ms` that was visible when it was read has been published; what is
+    below `settled_ms` was read again after the settle delays and is complete.
     """
 
     log_id: str
     generation_ms: int
     frontier_ms: int
+    settled_ms: int = 0
 
 
 def uuid_time_us(raw: bytes) -> int:

@@ -61,6 +61,7 @@ class Request:
 class Listed:
     """A refresh that was published, and the frontier that its lane stood at."""
 
+    id: str
     table: str
     scope: Scope
     token: int

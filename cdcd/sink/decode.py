@@ -50,10 +50,12 @@ class Decoder:
         return spec
 
     def decode(self, records: Sequence[Record]) -> list[ChangeEvent | None]:
-        """The change of each record, None for a tombstone. `learn` has seen the same records."""
+        """The change of each record, None for one that is not to be applied: a tombstone, or a late
+        change, which the refresh behind it overtakes. `learn` has seen the same records.
+        """
         found: list[ChangeEvent | None] = []
         for record in records:
-            if record.value is None or record.key is None:
+            if record.value is None or record.key is None or record.is_late:
                 found.append(None)
                 continue
             try:

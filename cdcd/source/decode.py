@@ -44,6 +44,15 @@ class LogOperation(IntEnum):
 
 
 _IMAGES = frozenset({LogOperation.PREIMAGE, LogOperation.POSTIMAGE})
+# Rows that make no change of their own: images, and the second row of a range delete.
+NO_EVENT = frozenset(
+    {
+        LogOperation.PREIMAGE,
+        LogOperation.RANGE_END_INCLUSIVE,
+        LogOperation.RANGE_END_EXCLUSIVE,
+        LogOperation.POSTIMAGE,
+    }
+)
 _ROW_DELETES = frozenset({LogOperation.ROW_DELETE, LogOperation.EXPIRED_ROW})
 _PARTITION_DELETES = frozenset({LogOperation.PARTITION_DELETE, LogOperation.EXPIRED_PARTITION})
 
@@ -55,6 +64,33 @@ def log_columns(table: TableSpec) -> tuple[str, ...]:
     others = [c.name for c in table.columns[len(table.key) :]]
     keys = [c.name for c in table.key]
     return (*_META, *keys, *(n for o in others for n in (o, f"cdc$deleted_{o}")))
+
+
+def key_columns(table: TableSpec) -> tuple[str, ...]:
+    """The log's columns that say which row of the log a row is, and of which partition."""
+    return (*_META, *(c.name for c in table.partition_key))
+
+
+class KeyDecoder:
+    """Reads rows of `key_columns`."""
+
+    def __init__(self, table: TableSpec, token_of: Callable[[bytes], int]) -> None:
+        self._token_of = token_of
+        self._partition = range(len(_META), len(_META) + len(table.partition_key))
+
+    def token(self, rows: Sequence[RawRow]) -> int:
+        """The token of a group's partition."""
+        return self._token_of(serialized_key([rows[0][at] or b"" for at in self._partition]))
+
+    @staticmethod
+    def identities(rows: Sequence[RawRow]) -> list[Identity]:
+        """The identities of a group's changes."""
+        stream, time = rows[0][_STREAM] or b"", rows[0][_TIME] or b""
+        return [
+            Identity(stream, time, int.from_bytes(row[_SEQ] or b"", "big"))
+            for row in rows
+            if int.from_bytes(row[_OPERATION] or b"\x00", "big", signed=True) not in NO_EVENT
+        ]
 
 
 class LogDecoder:

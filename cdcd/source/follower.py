@@ -1,61 +1,75 @@
-"""Follows one table: reads its windows one after the other and hands them on as batches."""
+"""Follows one table: reads its windows one after the other and hands them on as batches.
+
+Beside it a settler reads the log again. What the settler finds, and refreshes that were asked for,
+are published at a stop: the table's lanes stand still from before the base is read until what it
+showed is committed. All changes at or past the frontier then come after the refresh; what is below
+it and was not published is late, and is itself refreshed.
+"""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from uuid import uuid4
 
-from cdcd.config.settings import SourceSettings
-from cdcd.model.change import Batch
-from cdcd.model.errors import TableStopped, Transient
+from cdcd.model.change import Batch, ChangeEvent
+from cdcd.model.errors import TableStopped, Transient, leading
 from cdcd.model.lane import LaneSet, lane_of
-from cdcd.model.position import Generation, Position
+from cdcd.model.position import Generation
 from cdcd.model.refresh import Request
-from cdcd.model.table import TableSpec
-from cdcd.ops.board import Board, wall_clock_ms
+from cdcd.ops.board import wall_clock_ms
 from cdcd.ops.retry import Backoff
 from cdcd.ops.status import StageState
 from cdcd.source.agenda import Agenda
 from cdcd.source.catalog import SourceTable
-from cdcd.source.log_reader import LogReader, WindowTooWide
-from cdcd.source.progress import Progress, Start, check_saved, first_position, missing
+from cdcd.source.key_reader import KeyReader
+from cdcd.source.lanes import streams_of
+from cdcd.source.ledger import Ledger
+from cdcd.source.listed import ListedRefreshes, listing
+from cdcd.source.log_reader import LogReader
+from cdcd.source.progress import Progress, check_saved, first_position, missing
 from cdcd.source.refresh import BaseReader
-from cdcd.source.schema_watch import SchemaWatch
-from cdcd.source.session import Session, StatementRefused
+from cdcd.source.scan import WindowTooWide
+from cdcd.source.session import StatementRefused
+from cdcd.source.settler import Found, Settler, Tools, View
+from cdcd.source.settling import Settling
+from cdcd.source.surroundings import STAGE, Saved, Surroundings
 from cdcd.source.together import together
+from cdcd.source.touched import Touched, ties, touched
 from cdcd.source.windows import Pace, next_width
-
-STAGE = "source"
 
 # Refreshes that are served in one stop of a table.
 REFRESHES_AT_ONCE = 200
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """What every table's follower shares in one worker."""
+class Readers:
+    """The readers of a table as it is now."""
 
-    session: Session
-    settings: SourceSettings
-    in_flight: asyncio.Semaphore
-    schema: SchemaWatch
-    board: Board
-    start: Start
-    lanes: LaneSet
-    prepare: Callable[[TableSpec], Awaitable[None]]
-    hand_on: Callable[[Batch], Awaitable[None]]
+    log: LogReader
+    keys: KeyReader
+    base: BaseReader
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a table stands, in memory ahead of what is saved."""
+
+    progress: Progress
+    settling: Settling
+    ledger: Ledger
+    listed: ListedRefreshes
 
 
 class Follower:
-    """One table, from its saved positions on, for as long as this worker owns its lanes."""
+    """One table, from what was saved of it on, for as long as this worker owns its lanes."""
 
-    def __init__(self, saved: Mapping[int, Position], around: Surroundings) -> None:
+    def __init__(self, saved: Saved, around: Surroundings) -> None:
         self._around = around
         self._saved = saved
         self._table: SourceTable
         self._generations: tuple[Generation, ...]
         self._schema_version: str
-        self._reader: LogReader | None = None
+        self._readers: Readers | None = None
         settings = around.settings
         self._pace = Pace(
             int(settings.window_seconds_min * 1000),
@@ -66,35 +80,95 @@ class Follower:
         self._width_ms = self._pause_ms = self._pace.min_ms
         self._saved_at_ms = 0
         self._agenda = Agenda()
-        self._base: BaseReader | None = None
-        self._asked = asyncio.Event()
+        self._found: list[tuple[Found, asyncio.Event]] = []
+        self._woken = asyncio.Event()
 
     def ask(self, request: Request) -> None:
         """Put a refresh on the agenda."""
         self._agenda.add(request)
-        self._asked.set()
+        self._woken.set()
 
     def update(
         self, table: SourceTable, generations: tuple[Generation, ...], schema_version: str
     ) -> None:
         """Take over what the catalog says now, before the first run too."""
-        if self._reader is not None and table.spec != self._reader.table:
-            self._reader = None
+        if self._readers is not None and table.spec != self._readers.log.table:
+            self._readers = None
         self._table, self._generations = table, generations
         self._schema_version = schema_version
 
     async def run(self) -> None:
         """Read until cancelled. Raises TableStopped where this table cannot go on."""
-        progress: Progress | None = None
+        standing = await self._begin()
+        tools = Tools(
+            view=lambda: self._view(standing),
+            generations=lambda: self._around.generations(self._table),
+            publish=self._at_a_stop,
+            published=self._around.published,
+            board=self._around.board,
+        )
+        settler = Settler(standing.settling, standing.ledger, standing.listed, tools)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._follow(standing))
+                group.create_task(settler.run())
+        except BaseExceptionGroup as failed:
+            error = leading(failed)
+            if isinstance(error, StatementRefused):
+                name = self._table.spec.full_name
+                raise TableStopped(name, error.message, "is the table still there?") from failed
+            raise error from failed
+
+    def _view(self, standing: Standing) -> View | None:
+        if self._readers is None:
+            return None
+        frontier_ms = standing.progress.frontier_ms
+        return View(self._readers.log, self._readers.keys, self._around.lanes, frontier_ms)
+
+    async def _at_a_stop(self, found: Found) -> None:
+        """Have what a pass found published at the next stop, and return when it is committed."""
+        done = asyncio.Event()
+        self._found.append((found, done))
+        self._woken.set()
+        await done.wait()
+
+    async def _begin(self) -> Standing:
+        """Where the table stands. New lanes' positions are handed on at once, so that they are
+        saved before anything is read, and a restart begins at the same place.
+        """
+        around, saved, now_ms = self._around, self._saved, wall_clock_ms()
+        for position in saved.positions.values():
+            check_saved(self._table, self._generations, position, now_ms)
+        positions = dict(saved.positions)
+        new = missing(around.lanes.owned, positions)
+        if new:
+            head_ms = now_ms - self._confidence_ms
+            first = first_position(self._table, self._generations, around.start, head_ms)
+            positions |= dict.fromkeys(new, first)
+            batch = Batch(self._table.spec, (), dict.fromkeys(new, first), save=True)
+            await around.hand_on(batch)
+        settled = {lane: position.settled_ms for lane, position in positions.items()}
+        settings, lanes = around.settings, around.lanes.lanes
+        return Standing(
+            Progress(positions),
+            Settling(
+                [int(s * 1000) for s in settings.settle_delays_seconds], min(settled.values())
+            ),
+            Ledger(saved.cells, settled, lanes, settings.identities_bytes_max),
+            ListedRefreshes(saved.listed, lanes, settings.refreshes_listed_max),
+        )
+
+    @property
+    def _confidence_ms(self) -> int:
+        return int(self._around.settings.confidence_seconds * 1000)
+
+    async def _follow(self, standing: Standing) -> None:
         backoff, failed = Backoff(), 0
         while True:
             try:
-                reader = self._reader or await self._prepare()
-                progress = progress or await self._begin()
-                wait_seconds = await self._step(progress, reader)
-                due = self._agenda.due(wall_clock_ms(), REFRESHES_AT_ONCE)
-                if due:
-                    await self._refresh(due, progress, reader.table)
+                readers = self._readers or await self._prepare()
+                wait_seconds = await self._step(standing, readers)
+                await self._stop(standing, readers)
             except Transient as error:
                 self._around.board.retried(STAGE, str(error))
                 wait_seconds = backoff.pause_seconds(failed)
@@ -106,12 +180,12 @@ class Follower:
             await self._pause(wait_seconds)
 
     async def _pause(self, wait_seconds: float) -> None:
-        """Wait for the next window, or until a refresh is due."""
-        self._asked.clear()
+        """Wait for the next window, or until there is something to do at a stop."""
+        self._woken.clear()
         limit_seconds = self._agenda.wait_seconds(wall_clock_ms(), wait_seconds)
         try:
             async with asyncio.timeout(limit_seconds):
-                await self._asked.wait()
+                await self._woken.wait()
         except TimeoutError:
             return
 
@@ -122,40 +196,27 @@ class Follower:
         ttl_seconds = self._table.options.ttl_seconds
         return int(min(limit_seconds, (ttl_seconds or limit_seconds * 10) / 10) * 1000)
 
-    async def _prepare(self) -> LogReader:
-        """A reader for the table as it is now, once its changes can be published."""
+    async def _prepare(self) -> Readers:
+        """Readers for the table as it is now, once its changes can be published."""
         around, spec = self._around, self._table.spec
         await around.prepare(spec)
-        reader = LogReader(around.session, spec, around.settings, around.in_flight)
+        settings, in_flight = around.settings, around.in_flight
+        readers = Readers(
+            LogReader(around.session, spec, settings, in_flight),
+            KeyReader(around.session, spec, settings, in_flight),
+            BaseReader(around.session, spec, settings.page_rows, in_flight),
+        )
         if spec == self._table.spec:
-            self._reader = reader
-        return reader
+            self._readers = readers
+        return readers
 
-    async def _begin(self) -> Progress:
-        """The lanes' positions; those that are new are handed on at once, so that they are saved
-        before anything is read, and a restart begins at the same place.
-        """
-        around = self._around
-        now_ms = wall_clock_ms()
-        for position in self._saved.values():
-            check_saved(self._table, self._generations, position, now_ms)
-        positions = dict(self._saved)
-        new = missing(around.lanes.owned, self._saved)
-        if new:
-            head_ms = now_ms - int(around.settings.confidence_seconds * 1000)
-            first = first_position(self._table, self._generations, around.start, head_ms)
-            positions |= dict.fromkeys(new, first)
-            await around.hand_on(Batch(self._table.spec, (), dict.fromkeys(new, first), save=True))
-        return Progress(positions)
-
-    async def _step(self, progress: Progress, reader: LogReader) -> float:
+    async def _step(self, standing: Standing, readers: Readers) -> float:
         """Read the next window, if one is due; gives the seconds to wait before the next step."""
         around, table, generations = self._around, self._table, self._generations
-        version = self._schema_version
-        now_ms = wall_clock_ms()
+        version, progress, now_ms = self._schema_version, standing.progress, wall_clock_ms()
         for position in progress.positions.values():
             check_saved(table, generations, position, now_ms)
-        head_ms = now_ms - int(around.settings.confidence_seconds * 1000)
+        head_ms = now_ms - self._confidence_ms
         due_ms = progress.frontier_ms + self._pause_ms
         due = progress.window(generations, head_ms, self._width_ms)
         if due is None or head_ms < due_ms:
@@ -163,55 +224,99 @@ class Follower:
         generation, window = due
         lanes = LaneSet(progress.hindmost(), around.lanes.lanes)
         try:
-            events = await reader.read(generation, lanes, window)
+            events = await readers.log.read(streams_of(generation, lanes), lanes, window)
         except WindowTooWide:
             self._width_ms = (window.end_ms - window.start_ms) // 2
             return 0.0
-        except StatementRefused as refused:
-            name = table.spec.full_name
-            raise TableStopped(name, refused.message, "is the table still there?") from refused
         if events and await around.schema.version_after_now() != version:
             around.schema.want_catalog()
             return self._pace.min_ms / 1000
         self._width_ms = next_width(self._width_ms, len(events), self._pace)
         self._pause_ms = self._pace.min_ms if events else min(self._pause_ms * 2, self._idle_ms)
-        moved = progress.advance(lanes.owned, generation, window)
-        save = now_ms - self._saved_at_ms >= self._save_after_ms
-        if save:
-            self._saved_at_ms = now_ms
-        await around.hand_on(Batch(reader.table, events, moved, save=save))
+        # No await from here to the batch: the settler must not see a frontier whose rows the
+        # ledger does not have yet.
+        progress.advance(lanes.owned, generation, window)
+        if lanes.owned == around.lanes.owned:
+            standing.settling.read_first(window, now_ms)
+        batch = self._batch(standing, readers, events)
+        await around.hand_on(replace(batch, asked=self._requests(ties(events))))
         around.board.frontier(table.spec.full_name, progress.frontier_ms)
         return 0.0
 
-    async def _refresh(
-        self, due: Sequence[Request], progress: Progress, table: TableSpec
-    ) -> None:
-        """Serve requests. The table's lanes stand still from before the base is read until what it
-        showed is committed: all changes at or past the frontier then come after the refresh, and
-        what is below it and was not published is late, which asks for a refresh of its own.
+    def _batch(self, standing: Standing, readers: Readers, events: Sequence[ChangeEvent]) -> Batch:
+        """The events with the fingerprints and positions that go with them. Now and then all
+        positions are saved, and what has settled is removed.
         """
-        around = self._around
-        await self._hand_on_and_wait(Batch(table, (), {}))
-        base = self._base_reader(table)
+        settled_ms = standing.settling.settled_ms
+        cells = standing.ledger.add(events, settled_ms)
+        batch = Batch(readers.log.table, events, standing.progress.settled(settled_ms))
         now_ms = wall_clock_ms()
-        reads = await together(base.read(r.scope, now_ms * 1000) for r in due)
-        again = [
+        if now_ms - self._saved_at_ms < self._save_after_ms:
+            return replace(batch, cells=cells)
+        self._saved_at_ms = now_ms
+        gone = dict.fromkeys(standing.ledger.settle(settled_ms))
+        listed = standing.listed.settle(settled_ms)
+        return replace(batch, save=True, cells={**gone, **cells}, listed=listed)
+
+    def _requests(self, scopes: Iterable[Touched], due_ms: int = 0) -> list[Request]:
+        name = self._table.spec.full_name
+        return [Request(uuid4().hex, name, scope, token, due_ms) for scope, token in scopes]
+
+    async def _stop(self, standing: Standing, readers: Readers) -> None:
+        """Publish what the settler found, and serve requests that are due."""
+        while self._found:
+            found, done = self._found[0]
+            scopes = {touched(e): e.token for e in found.late} | dict(found.again)
+            due_ms = wall_clock_ms() + standing.settling.horizon_ms
+            again = [(touched(e), e.token) for e in found.late] if found.is_last_pass else []
+            requests = self._requests(scopes.items())
+            asked = self._requests(again, due_ms)
+            await self._refresh(standing, readers, requests, (found.late, asked))
+            self._found.pop(0)
+            done.set()
+        due = self._agenda.due(wall_clock_ms(), REFRESHES_AT_ONCE)
+        if due:
+            await self._refresh(standing, readers, due)
+            self._agenda.remove(due)
+
+    async def _refresh(
+        self,
+        standing: Standing,
+        readers: Readers,
+        requests: Sequence[Request],
+        late: tuple[Sequence[ChangeEvent], list[Request]] = ((), []),
+    ) -> None:
+        """Refresh what the requests name, behind the late changes that made it necessary."""
+        around, table = self._around, readers.log.table
+        await self._hand_on_and_wait(Batch(table, (), {}))
+        now_ms = wall_clock_ms()
+        reads = await together(readers.base.read(r.scope, now_ms * 1000) for r in requests)
+        expiring = [
             replace(r, id=uuid4().hex, due_ms=now_ms + found.expires_in_seconds * 1000)
-            for r, found in zip(due, reads, strict=True)
+            for r, found in zip(requests, reads, strict=True)
             if found.expires_in_seconds is not None
         ]
-        events = [event for found in reads for event in found.events]
-        lanes = {lane_of(r.token, around.lanes.lanes) for r in due}
-        positions = {lane: progress.positions[lane] for lane in lanes}
-        await self._hand_on_and_wait(Batch(table, events, positions, asked=again, served=due))
-        self._agenda.remove(due)
-
-    def _base_reader(self, table: TableSpec) -> BaseReader:
-        if self._base is None or self._base.table != table:
-            around = self._around
-            page_rows = around.settings.page_rows
-            self._base = BaseReader(around.session, table, page_rows, around.in_flight)
-        return self._base
+        positions = standing.progress.positions
+        entries = [
+            listing(
+                r.table,
+                r.scope,
+                r.token,
+                positions[lane_of(r.token, around.lanes.lanes)].frontier_ms,
+            )
+            for r in requests
+        ]
+        batch = self._batch(standing, readers, late[0])
+        events = [*late[0], *(event for found in reads for event in found.events)]
+        await self._hand_on_and_wait(
+            replace(
+                batch,
+                events=events,
+                listed=[*batch.listed, *standing.listed.add(entries)],
+                asked=[*late[1], *expiring],
+                served=requests,
+            )
+        )
 
     async def _hand_on_and_wait(self, batch: Batch) -> None:
         """Return when the batch, and with it all before it, is committed."""

@@ -10,6 +10,7 @@ from dataclasses import replace
 from enum import StrEnum
 
 from cdcd.model.errors import TableStopped
+from cdcd.model.fingerprint import cell_of
 from cdcd.model.position import Generation, Position, Window
 from cdcd.source.catalog import SourceTable
 from cdcd.source.windows import generation_at, generation_end, next_window, retained_from
@@ -35,9 +36,10 @@ def first_position(
     retained = retained_from(head_ms, table.options.ttl_seconds)
     if retained is not None:
         oldest = max(oldest, retained + _EXPIRY_MARGIN_MS)
-    frontier = max(generations[0].start_ms, head_ms) if start is Start.NOW else oldest
+    # Settling reads whole cells: one that was begun in the middle would look as if rows were late.
+    frontier = max(generations[0].start_ms, cell_of(head_ms)) if start is Start.NOW else oldest
     generation = generation_at(generations, frontier) or generations[0]
-    return Position(table.log_id, generation.start_ms, frontier)
+    return Position(table.log_id, generation.start_ms, frontier, frontier)
 
 
 def check_saved(
@@ -98,11 +100,17 @@ class Progress:
         window = next_window(frontier, head_ms, width_ms, boundary)
         return (generation, window) if window else None
 
-    def advance(
-        self, lanes: Iterable[int], generation: Generation, window: Window
-    ) -> Mapping[int, Position]:
-        """Move the lanes behind a window that was read; gives their new positions."""
-        moved = {
+    def settled(self, settled_ms: int) -> Mapping[int, Position]:
+        """All positions, settled up to a time."""
+        self._positions = {
+            lane: replace(p, settled_ms=max(p.settled_ms, settled_ms))
+            for lane, p in self._positions.items()
+        }
+        return dict(self._positions)
+
+    def advance(self, lanes: Iterable[int], generation: Generation, window: Window) -> None:
+        """Move the lanes behind a window that was read."""
+        self._positions |= {
             lane: replace(
                 self._positions[lane],
                 generation_ms=generation.start_ms,
@@ -110,8 +118,6 @@ class Progress:
             )
             for lane in lanes
         }
-        self._positions.update(moved)
-        return moved
 
 
 def missing(lanes: Collection[int], saved: Mapping[int, Position]) -> frozenset[int]:

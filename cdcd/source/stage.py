@@ -8,24 +8,26 @@ Kafka nor PostgreSQL; whoever assigns lanes and publishes is given to it.
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from cdcd.config.settings import SourceSettings
 from cdcd.model.change import Batch
 from cdcd.model.errors import TableStopped, Transient
 from cdcd.model.lane import Assignment, LanesLost
-from cdcd.model.position import Generation
+from cdcd.model.position import Generation, Window
 from cdcd.model.refresh import Request
 from cdcd.model.table import TableSpec
 from cdcd.ops.board import Board
 from cdcd.ops.logs import get_logger
 from cdcd.ops.status import StageState, TableState
 from cdcd.source.catalog import Catalog, SourceTable, find, read_schema
-from cdcd.source.follower import STAGE, Follower, Surroundings
+from cdcd.source.follower import Follower
 from cdcd.source.generations import Generations
 from cdcd.source.progress import Start
 from cdcd.source.schema_watch import SchemaWatch
 from cdcd.source.session import Session
+from cdcd.source.surroundings import STAGE, Saved, Surroundings
 
 log = get_logger(stage=STAGE)
 
@@ -49,6 +51,9 @@ class Lanes(Protocol):
 
     async def requests(self, assignment: Assignment) -> Sequence[Request]:
         """Wait for requests that came after the assignment's own."""
+
+    async def published(self, table: TableSpec, window: Window) -> frozenset[int]:
+        """The hashes of the table's published rows with times of a window, read back."""
 
     async def publish(self, assignment: Assignment, batches: Sequence[Batch]) -> None:
         """Commit changes and positions together. Raises LanesLost, Transient or Fatal."""
@@ -93,6 +98,8 @@ async def _follow(source: Source, lanes: Lanes, assignment: Assignment) -> None:
         board=source.board,
         start=source.start,
         lanes=assignment.lanes,
+        generations=partial(_generations_of, Generations(source.session)),
+        published=lanes.published,
         prepare=lanes.prepare,
         hand_on=batches.put,
     )
@@ -152,7 +159,6 @@ class _Tables:
         self._assignment = assignment
         self._around = around
         self._group = group
-        self._generations = Generations(source.session)
         self._following: dict[str, tuple[Follower, asyncio.Task[None]]] = {}
         self._told: set[str] = set()
         # Requests for tables that the catalog has not shown yet.
@@ -169,7 +175,7 @@ class _Tables:
     async def update(self, catalog: Catalog) -> None:
         """Begin new tables, tell followers of changed ones, end those that cannot go on."""
         for name, table in catalog.tables.items():
-            generations = await _generations_of(self._generations, table)
+            generations = await self._around.generations(table)
             if name in self._following:
                 self._following[name][0].update(table, generations, catalog.version)
             else:
@@ -187,7 +193,11 @@ class _Tables:
 
     def _begin(self, table: SourceTable, generations: tuple[Generation, ...], version: str) -> None:
         name = table.spec.full_name
-        saved = self._assignment.positions.get(name, {})
+        saved = Saved(
+            self._assignment.positions.get(name, {}),
+            self._assignment.cells.get(name, {}),
+            tuple(entry for entry in self._assignment.listed if entry.table == name),
+        )
         follower = Follower(saved, self._around)
         follower.update(table, generations, version)
         for request in self._waiting.pop(name, ()):

@@ -53,6 +53,23 @@ def generation_end(generations: tuple[Generation, ...], generation: Generation) 
     return min(later) if later else None
 
 
+def generations_to_settle(
+    generations: tuple[Generation, ...], window: Window, horizon_ms: int
+) -> list[Generation]:
+    """The generations whose streams may hold rows of a window.
+
+    A coordinator that learned of a new generation late has written to the old one's streams after
+    their end, so these stay in until the horizon is past.
+    """
+    return [
+        generation
+        for generation in generations
+        if generation.start_ms < window.end_ms
+        and (generation_end(generations, generation) or window.end_ms) + horizon_ms
+        >= window.start_ms
+    ]
+
+
 def retained_from(now_ms: int, ttl_seconds: int) -> int | None:
     """Log rows before this time have expired; None where the log is kept for ever."""
     return now_ms - ttl_seconds * 1000 if ttl_seconds else None

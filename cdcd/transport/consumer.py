@@ -22,7 +22,7 @@ from confluent_kafka import (
 from cdcd.config.settings import KafkaSettings
 from cdcd.model.errors import ConfigurationError, Transient
 from cdcd.transport.kafka import client_properties, failure
-from cdcd.transport.records import Partition, Record
+from cdcd.transport.records import LATE_HEADER, Partition, Record
 
 Result = TypeVar("Result")
 
@@ -187,7 +187,9 @@ class ChangeConsumer:
             if topic is not None and number is not None and offset is not None:
                 _, timestamp_ms = message.timestamp()
                 place = Partition(topic, number)
-                record = Record(place, offset, timestamp_ms, message.key(), message.value())
+                is_late = LATE_HEADER in dict(message.headers() or ())
+                key, value = message.key(), message.value()
+                record = Record(place, offset, timestamp_ms, key, value, is_late)
                 fetched.records.append(record)
         elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
             if topic is not None and number is not None and offset is not None:

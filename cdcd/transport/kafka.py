@@ -7,6 +7,9 @@ from confluent_kafka import KafkaError, KafkaException
 from cdcd.config.settings import KafkaSettings
 from cdcd.model.errors import CdcdError, ConfigurationError, Transient
 
+# The end of a partition, told as an error.
+PARTITION_EOF: int = KafkaError._PARTITION_EOF  # noqa: SLF001  librdkafka's codes begin with _
+
 # librdkafka's and the brokers' codes that a second try does not mend.
 _REFUSED = frozenset(
     {

@@ -11,33 +11,41 @@ the last stable offset; then reading, committed records only, until it is reache
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Self
+from functools import partial
+from typing import Any, Self, TypeVar
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
-    KafkaError,
     KafkaException,
     Message,
     TopicPartition,
 )
 
 from cdcd.config.settings import KafkaSettings
+from cdcd.model.fingerprint import Cell, Fingerprint
 from cdcd.model.lane import Assignment, LaneSet, LanesLost
 from cdcd.model.position import Position
-from cdcd.model.refresh import Request
-from cdcd.transport.kafka import client_properties, failure
+from cdcd.model.refresh import Listed, Request
+from cdcd.transport.kafka import PARTITION_EOF, client_properties, failure
 from cdcd.transport.lane_records import (
+    cell_of_key,
+    decode_cell,
+    decode_listed,
     decode_position,
     decode_request,
+    listed_of_key,
     request_of_key,
     table_of_key,
 )
 from cdcd.transport.thread import OneThread
 from cdcd.transport.topics import Topics, lanes_topic
+
+Name = TypeVar("Name")
+Value = TypeVar("Value")
 
 _FETCH_SECONDS = 0.1
 _FETCH_RECORDS = 1000
@@ -66,7 +74,9 @@ class _Restoring:
     ends: dict[int, int] = field(default_factory=dict)
     reached: dict[int, int] = field(default_factory=dict)
     positions: dict[str, dict[int, Position]] = field(default_factory=lambda: defaultdict(dict))
+    cells: dict[str, dict[Cell, Fingerprint]] = field(default_factory=lambda: defaultdict(dict))
     requests: dict[str, Request] = field(default_factory=dict)
+    listed: dict[str, Listed] = field(default_factory=dict)
 
     @property
     def is_complete(self) -> bool:
@@ -74,6 +84,16 @@ class _Restoring:
         return self.ends.keys() == self.lanes and all(
             self.reached.get(lane, -1) >= end for lane, end in self.ends.items()
         )
+
+
+def _keep(
+    into: dict[Name, Value], name: Name, raw: bytes | None, decode: Callable[[bytes], Value]
+) -> None:
+    """Take a record in: a value replaces the one before, a tombstone removes it."""
+    if raw is None:
+        into.pop(name, None)
+    else:
+        into[name] = decode(raw)
 
 
 class LaneLog:
@@ -154,7 +174,7 @@ class LaneLog:
     def _take(self, message: Message) -> None:
         error = message.error()
         lane, offset = message.partition(), message.offset()
-        if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
+        if error is not None and error.code() != PARTITION_EOF:
             raise failure(error, "reading the lanes")
         if lane is None or offset is None:
             return
@@ -176,15 +196,16 @@ class LaneLog:
     @staticmethod
     def _restore(restoring: _Restoring, message: Message, lane: int) -> None:
         key, value = message.key() or b"", message.value()
-        table, request_id = table_of_key(key), request_of_key(key)
-        if table is not None and value is None:
-            restoring.positions[table].pop(lane, None)
-        elif table is not None and value is not None:
-            restoring.positions[table][lane] = decode_position(value)
-        elif request_id is not None and value is None:
-            restoring.requests.pop(request_id, None)
-        elif request_id is not None and value is not None:
-            restoring.requests[request_id] = decode_request(request_id, value)
+        table, cell = table_of_key(key), cell_of_key(key)
+        request_id, listed_id = request_of_key(key), listed_of_key(key)
+        if table is not None:
+            _keep(restoring.positions[table], lane, value, decode_position)
+        elif cell is not None:
+            _keep(restoring.cells[cell[0]], (lane, cell[1]), value, decode_cell)
+        elif request_id is not None:
+            _keep(restoring.requests, request_id, value, partial(decode_request, request_id))
+        elif listed_id is not None:
+            _keep(restoring.listed, listed_id, value, partial(decode_listed, listed_id))
 
     async def _finish_restoring(self) -> None:
         restoring = self._restoring
@@ -199,8 +220,13 @@ class LaneLog:
             self._group = restoring.group
             owned = LaneSet(restoring.lanes, self._worker.lanes)
             self._requests.clear()
-            requests = tuple(restoring.requests.values())
-            self._assignment = Assignment(owned, dict(restoring.positions), requests)
+            self._assignment = Assignment(
+                owned,
+                dict(restoring.positions),
+                tuple(restoring.requests.values()),
+                dict(restoring.cells),
+                tuple(restoring.listed.values()),
+            )
 
     async def _wait_for_open_transactions(self, restoring: _Restoring) -> None:
         """Return when the group has no offsets of open transactions for the lanes.

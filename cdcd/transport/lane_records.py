@@ -1,8 +1,9 @@
 """Records of the lanes topic: keys and values as JSON with a version. Pure.
 
 Lane i is partition i. `position/<keyspace>.<table>` says where a table stands in the lane,
-`request/<id>` asks for a refresh, and `control/tables` names the tables that the pipeline
-replicates; the latter is in every lane.
+`cell/<start>/<keyspace>.<table>` is the fingerprint of what was published from ten seconds of its
+log, `request/<id>` asks for a refresh, `listed/<id>` is one that is not settled yet, and
+`control/tables` names the tables that the pipeline replicates; the latter is in every lane.
 """
 
 import json
@@ -11,13 +12,16 @@ from dataclasses import asdict
 from typing import Any
 
 from cdcd.model.errors import ConfigurationError, InvariantBroken
+from cdcd.model.fingerprint import Fingerprint
 from cdcd.model.position import Position, TokenRange
-from cdcd.model.refresh import Key, Partition, Request, Row, Scope, StaticRow, Tokens
+from cdcd.model.refresh import Key, Listed, Partition, Request, Row, Scope, StaticRow, Tokens
 
 VERSION = 1
 TABLES_KEY = b"control/tables"
 _POSITION = "position/"
+_CELL = "cell/"
 _REQUEST = "request/"
+_LISTED = "listed/"
 
 
 def position_key(table: str) -> bytes:
@@ -39,7 +43,64 @@ def encode_position(position: Position) -> bytes:
 def decode_position(value: bytes) -> Position:
     """Raises ConfigurationError for a record of a newer cdcd."""
     fields = _decode(value)
-    return Position(fields["log_id"], fields["generation_ms"], fields["frontier_ms"])
+    return Position(
+        fields["log_id"], fields["generation_ms"], fields["frontier_ms"], fields["settled_ms"]
+    )
+
+
+def cell_key(table: str, start_ms: int) -> bytes:
+    """The key of a fingerprint."""
+    return f"{_CELL}{start_ms}/{table}".encode()
+
+
+def cell_of_key(key: bytes) -> tuple[str, int] | None:
+    """Table and start of the cell that a record is about; None for records of other kinds."""
+    text = key.decode()
+    if not text.startswith(_CELL):
+        return None
+    start, _, table = text[len(_CELL) :].partition("/")
+    return table, int(start)
+
+
+def encode_cell(fingerprint: Fingerprint) -> bytes:
+    """The value of a fingerprint record."""
+    return _encode(asdict(fingerprint))
+
+
+def decode_cell(value: bytes) -> Fingerprint:
+    """Raises ConfigurationError for a record of a newer cdcd."""
+    fields = _decode(value)
+    return Fingerprint(fields["count"], fields["xor"])
+
+
+def listed_key(listed_id: str) -> bytes:
+    """The key of a listed refresh."""
+    return f"{_LISTED}{listed_id}".encode()
+
+
+def listed_of_key(key: bytes) -> str | None:
+    """The id of the listed refresh that a record holds; None for records of other kinds."""
+    text = key.decode()
+    return text[len(_LISTED) :] if text.startswith(_LISTED) else None
+
+
+def encode_listed(listed: Listed) -> bytes:
+    """The value of a record of a listed refresh."""
+    return _encode(
+        {
+            "table": listed.table,
+            "scope": _encode_scope(listed.scope),
+            "token": listed.token,
+            "frontier_ms": listed.frontier_ms,
+        }
+    )
+
+
+def decode_listed(listed_id: str, value: bytes) -> Listed:
+    """Raises ConfigurationError for a record of a newer cdcd."""
+    fields = _decode(value)
+    scope = _decode_scope(fields["scope"])
+    return Listed(listed_id, fields["table"], scope, fields["token"], fields["frontier_ms"])
 
 
 def request_key(request_id: str) -> bytes:

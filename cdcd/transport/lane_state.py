@@ -11,7 +11,7 @@ from confluent_kafka import Producer as PlainProducer
 from cdcd.config.settings import KafkaSettings
 from cdcd.model.errors import ConfigurationError, Transient
 from cdcd.model.position import Position
-from cdcd.transport.kafka import client_properties, failure
+from cdcd.transport.kafka import PARTITION_EOF, client_properties, failure
 from cdcd.transport.lane_records import (
     TABLES_KEY,
     decode_position,
@@ -63,7 +63,7 @@ def _read(settings: KafkaSettings, topic: str, lanes: int) -> LaneState:
                 error, lane = message.error(), message.partition() or 0
                 if error is None:
                     _take(state, lane, message.key() or b"", message.value())
-                elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+                elif error.code() == PARTITION_EOF:
                     reading.discard(lane)
                 else:
                     raise failure(error, f"reading {topic}")

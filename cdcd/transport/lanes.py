@@ -8,18 +8,26 @@ from typing import Self
 from cdcd.config.settings import Settings
 from cdcd.model.change import Batch
 from cdcd.model.lane import Assignment, lane_of
-from cdcd.model.position import Position
+from cdcd.model.position import Position, Window
 from cdcd.model.refresh import Request
 from cdcd.model.table import TableSpec
 from cdcd.ops.board import Board, wall_clock_ms
 from cdcd.transport.lane_log import LaneLog, Worker
-from cdcd.transport.publisher import Flush, Publisher, TableWriters
+from cdcd.transport.lane_records import (
+    cell_key,
+    encode_cell,
+    encode_listed,
+    encode_position,
+    encode_request,
+    listed_key,
+    position_key,
+    request_key,
+)
+from cdcd.transport.publisher import Flush, LaneWrite, Publisher, TableWriters
+from cdcd.transport.read_back import read_back
 from cdcd.transport.registry import Registry
 from cdcd.transport.thread import OneThread
-from cdcd.transport.topics import Topics, lanes_topic
-
-Positions = list[tuple[str, int, Position]]
-Requests = list[tuple[int, Request]]
+from cdcd.transport.topics import Topics, change_topic, lanes_topic
 
 
 class PublishingLanes:
@@ -27,32 +35,31 @@ class PublishingLanes:
 
     def __init__(
         self,
+        settings: Settings,
         lane_log: LaneLog,
         publisher: Publisher,
-        writers: TableWriters,
+        registry: Registry,
         board: Board,
     ) -> None:
+        self._settings = settings
         self._lane_log = lane_log
         self._publisher = publisher
-        self._writers = writers
+        self._registry = registry
         self._board = board
+        self._topics = Topics(settings.kafka)
+        self._writers = TableWriters(settings.name, self._topics, registry)
         self._publishing = OneThread("publisher")
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls,
-        settings: Settings,
-        registry: Registry,
-        board: Board,
+        cls, settings: Settings, registry: Registry, board: Board
     ) -> AsyncIterator[Self]:
         """Join the pipeline's lanes, whose topic is there. Raises Transient or Fatal."""
         worker = Worker(settings.name, settings.instance, settings.lanes)
-        topics = Topics(settings.kafka)
-        publisher = Publisher(settings.kafka, worker.id, lanes_topic(worker.pipeline))
-        writers = TableWriters(worker.pipeline, topics, registry)
-        async with LaneLog.open(settings.kafka, worker, topics) as lane_log:
-            lanes = cls(lane_log, publisher, writers, board)
+        publisher = Publisher(settings.kafka, worker.id, lanes_topic(settings.name))
+        async with LaneLog.open(settings.kafka, worker, Topics(settings.kafka)) as lane_log:
+            lanes = cls(settings, lane_log, publisher, registry, board)
             try:
                 await lanes._publishing.call(publisher.open)
                 yield lanes
@@ -72,6 +79,11 @@ class PublishingLanes:
         """Wait for requests that came after the assignment's own."""
         return await self._lane_log.requests(assignment)
 
+    async def published(self, table: TableSpec, window: Window) -> frozenset[int]:
+        """The hashes of the table's published rows with times of a window, from its topic."""
+        topic = change_topic(self._settings.name, table)
+        return await read_back(self._settings.kafka, self._topics, self._registry, topic, window)
+
     async def prepare(self, table: TableSpec) -> None:
         """Make the table's topic and register its schemas.
 
@@ -85,28 +97,20 @@ class PublishingLanes:
         Raises LanesLost when the assignment is no longer in force; on Transient and Fatal the lanes
         must be opened again.
         """
-        lanes = assignment.lanes.lanes
-        positions = positions_due(batches, lanes)
-        asked = [(lane_of(r.token, lanes), r) for b in batches for r in b.asked]
-        served = [(lane_of(r.token, lanes), r) for b in batches for r in b.served]
-        touched = {lane for _, lane, _ in positions} | {lane for lane, _ in (*asked, *served)}
-        if touched:
-            await self._commit(assignment, touched, batches, (positions, asked, served))
+        writes = lane_writes(batches, assignment.lanes.lanes)
+        if writes:
+            await self._commit(assignment, writes, batches)
         for batch in batches:
             if batch.published is not None:
                 batch.published()
 
     async def _commit(
-        self,
-        assignment: Assignment,
-        touched: set[int],
-        batches: Sequence[Batch],
-        records: tuple[Positions, Requests, Requests],
+        self, assignment: Assignment, writes: Sequence[LaneWrite], batches: Sequence[Batch]
     ) -> None:
         writers = [(await self._writers.of(b.table), b) for b in batches if b.events]
-        offsets, group = self._lane_log.fence(assignment, touched)
+        offsets, group = self._lane_log.fence(assignment, {write.lane for write in writes})
         started = time.monotonic()
-        flush = Flush(writers, *records, offsets, group)
+        flush = Flush(writers, writes, offsets, group)
         await self._publishing.call(self._publisher.publish, flush)
         self._board.transaction(time.monotonic() - started)
         now_ms = wall_clock_ms()
@@ -115,7 +119,28 @@ class PublishingLanes:
             self._board.published(batch.table.full_name, written_ms, now_ms)
 
 
-def positions_due(batches: Sequence[Batch], lanes: int) -> Positions:
+def lane_writes(batches: Sequence[Batch], lanes: int) -> list[LaneWrite]:
+    """What the batches leave in the lanes topic, the newest of each key."""
+    newest: dict[tuple[int, bytes], bytes | None] = {}
+    for (name, lane), position in positions_due(batches, lanes).items():
+        newest[lane, position_key(name)] = encode_position(position)
+    for batch in batches:
+        name = batch.table.full_name
+        for (lane, start), fingerprint in batch.cells.items():
+            value = None if fingerprint is None else encode_cell(fingerprint)
+            newest[lane, cell_key(name, start)] = value
+        for listed, keep in batch.listed:
+            lane = lane_of(listed.token, lanes)
+            newest[lane, listed_key(listed.id)] = encode_listed(listed) if keep else None
+        for request in batch.asked:
+            lane = lane_of(request.token, lanes)
+            newest[lane, request_key(request.id)] = encode_request(request)
+        for request in batch.served:
+            newest[lane_of(request.token, lanes), request_key(request.id)] = None
+    return [LaneWrite(lane, key, value) for (lane, key), value in newest.items()]
+
+
+def positions_due(batches: Sequence[Batch], lanes: int) -> dict[tuple[str, int], Position]:
     """The newest position of each lane that has changes or is to be saved, by table and lane."""
     due: set[tuple[str, int]] = set()
     newest: dict[tuple[str, int], Position] = {}
@@ -124,4 +149,4 @@ def positions_due(batches: Sequence[Batch], lanes: int) -> Positions:
         changed = {lane_of(event.token, lanes) for event in batch.events}
         newest |= {(name, lane): position for lane, position in batch.positions.items()}
         due |= {(name, lane) for lane in (batch.positions if batch.save else changed)}
-    return [(*at, newest[at]) for at in sorted(due)]
+    return {at: newest[at] for at in sorted(due)}

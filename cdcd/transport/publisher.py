@@ -15,23 +15,20 @@ from confluent_kafka import KafkaException, Producer, TopicPartition
 from cdcd.config.settings import KafkaSettings
 from cdcd.model.change import Batch, ChangeEvent
 from cdcd.model.errors import TableStopped
-from cdcd.model.position import Position
-from cdcd.model.refresh import Request
 from cdcd.model.table import TableSpec
 from cdcd.ops.board import wall_clock_ms
 from cdcd.transport.avro import BareCodec, Codec
 from cdcd.transport.envelope import Envelope
 from cdcd.transport.kafka import client_properties, failure
-from cdcd.transport.lane_records import (
-    encode_position,
-    encode_request,
-    position_key,
-    request_key,
-)
 from cdcd.transport.partitioner import partition_of
+from cdcd.transport.records import LATE_HEADER
 from cdcd.transport.registry import IncompatibleSchema, Registry
 from cdcd.transport.schema import key_schema, partition_schema, value_schema
 from cdcd.transport.topics import Topics, change_topic
+
+Headers = list[tuple[str, str | bytes | None]]
+
+_LATE: Headers = [(LATE_HEADER, b"1")]
 
 
 class TableWriter:
@@ -90,15 +87,22 @@ class TableWriters:
 
 
 @dataclass(frozen=True)
+class LaneWrite:
+    """A record of the lanes topic; without a value it removes the one before."""
+
+    lane: int
+    key: bytes
+    value: bytes | None
+
+
+@dataclass(frozen=True)
 class Flush:
-    """What one transaction holds. `positions` are by table's full name and lane, requests by lane;
-    `offsets` are the lanes' own offsets, which carry the group's generation with them.
+    """What one transaction holds. `offsets` are those of the lanes that are written to; they carry
+    the group's generation with them.
     """
 
     changes: Sequence[tuple[TableWriter, Batch]]
-    positions: Sequence[tuple[str, int, Position]]
-    asked: Sequence[tuple[int, Request]]
-    served: Sequence[tuple[int, Request]]
+    lanes: Sequence[LaneWrite]
     offsets: Sequence[TopicPartition]
     group: Any
 
@@ -139,16 +143,10 @@ class Publisher:
             for writer, batch in flush.changes:
                 for event in batch.events:
                     partition, key, value = writer.record(event, now_ms)
-                    self._produce(writer.topic, value, key, partition)
-            for table, lane, position in flush.positions:
-                self._produce(
-                    self._lanes_topic, encode_position(position), position_key(table), lane
-                )
-            for lane, request in flush.asked:
-                key = request_key(request.id)
-                self._produce(self._lanes_topic, encode_request(request), key, lane)
-            for lane, request in flush.served:
-                self._produce(self._lanes_topic, None, request_key(request.id), lane)
+                    headers = _LATE if event.is_late else None
+                    self._produce(writer.topic, value, key, partition, headers)
+            for write in flush.lanes:
+                self._produce(self._lanes_topic, write.value, write.key, write.lane)
             # The broker checks the generation when it takes the offsets: after all records.
             producer.flush(self._timeout_seconds)
             producer.send_offsets_to_transaction(
@@ -159,12 +157,19 @@ class Publisher:
             self._abort()
             raise failure(error, "publishing") from error
 
-    def _produce(self, topic: str, value: bytes | None, key: bytes, partition: int) -> None:
+    def _produce(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes,
+        partition: int,
+        headers: Headers | None = None,
+    ) -> None:
         """Hand a record to librdkafka; while its queue is full, wait for it to send some."""
         give_up = time.monotonic() + self._timeout_seconds
         while True:
             try:
-                self._producer.produce(topic, value, key, partition)
+                self._producer.produce(topic, value, key, partition, headers=headers)
             except BufferError:
                 if time.monotonic() > give_up:
                     raise

@@ -58,7 +58,7 @@ def read_topic(stack: Stack, topic: str) -> list[dict[str, Any]]:
                 if message.error():
                     open_partitions.discard(message.partition())
                 else:
-                    values.append(_decoded(stack, schemas, message.value()))
+                    values.append(_decoded(stack, schemas, message.value() or b""))
     finally:
         consumer.close()
     return values

@@ -30,6 +30,10 @@ class Writer(threading.Thread):
         except BaseException as error:  # noqa: BLE001  carried over to the test's thread
             self.failed = error
 
+    def wait_for(self, changes: int) -> None:
+        """Return when so many changes are written, or when it has ended."""
+        wait_until(lambda: self.written >= changes or not self.is_alive(), f"{changes} writes")
+
     def _write(self) -> None:
         session, name = self._place.session, self._place.name
         insert = session.prepare(f"INSERT INTO {name}.items (pk, ck, a, b) VALUES (?, ?, ?, ?)")
@@ -59,8 +63,7 @@ def test_killed_in_the_middle_of_changes(place: Place, make_table: Callable[[str
     writer = Writer(place)
     writer.start()
     for kill in range(KILLS):
-        share = CHANGES * (kill + 1) // (KILLS + 1)
-        wait_until(lambda share=share: writer.written >= share or not writer.is_alive(), "writes")
+        writer.wait_for(CHANGES * (kill + 1) // (KILLS + 1))
         daemon.kill()
         daemon.start()
     writer.join()

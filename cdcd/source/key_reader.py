@@ -1,0 +1,60 @@
+"""What a settling pass reads of the log: which rows there are, without their values."""
+
+import asyncio
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from cdcd.config.settings import SourceSettings
+from cdcd.model.fingerprint import Cell, Fingerprint, cell_of, identity_hash
+from cdcd.model.lane import LaneSet, lane_of
+from cdcd.model.position import Window, uuid_time_us
+from cdcd.model.table import TableSpec
+from cdcd.source.decode import KeyDecoder, RawRow, key_columns
+from cdcd.source.scan import Scan, Take, select
+from cdcd.source.session import Session, partition_token
+
+
+@dataclass(slots=True)
+class Seen:
+    """The rows of a window: a fingerprint, and the hashes behind it, for each lane and cell."""
+
+    cells: dict[Cell, Fingerprint] = field(default_factory=dict)
+    hashes: dict[Cell, "array[int]"] = field(default_factory=dict)
+
+
+class KeyReader:
+    """Reads one table's log; made anew when the table's columns change."""
+
+    def __init__(
+        self,
+        session: Session,
+        table: TableSpec,
+        settings: SourceSettings,
+        in_flight: asyncio.Semaphore,
+    ) -> None:
+        self.table = table
+        self._decoder = KeyDecoder(table, partition_token)
+        self._scan = Scan(session, select(table, key_columns(table)), settings, in_flight)
+
+    async def read(self, streams: Sequence[bytes], lanes: LaneSet, window: Window) -> Seen:
+        """The rows of a window in the given lanes. Raises Transient and StatementRefused."""
+        seen = Seen()
+
+        def taker() -> Take:
+            return lambda rows: self._count(rows, lanes, seen)
+
+        await self._scan.read(streams, window, taker)
+        return seen
+
+    def _count(self, rows: Sequence[RawRow], lanes: LaneSet, seen: Seen) -> None:
+        identities = self._decoder.identities(rows)
+        token = self._decoder.token(rows)
+        if not identities or not lanes.holds(token):
+            return
+        time_ms = uuid_time_us(identities[0].time) // 1000
+        cell = (lane_of(token, lanes.lanes), cell_of(time_ms))
+        for identity in identities:
+            row_hash = identity_hash(identity.stream, identity.time, identity.seq)
+            seen.cells[cell] = seen.cells.get(cell, Fingerprint()).with_row(row_hash)
+            seen.hashes.setdefault(cell, array("Q")).append(row_hash)

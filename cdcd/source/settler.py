@@ -1,0 +1,152 @@
+"""Settling: reads the log again after a while and finds what appeared behind the frontier.
+
+A pass compares what it sees with the fingerprints of what was published. Late rows are published
+with a mark and what they touched is refreshed; what was refreshed before the log around it was
+settled is refreshed again. The follower does both, at a stop of the table's lanes.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from cdcd.model.change import ChangeEvent
+from cdcd.model.errors import Transient
+from cdcd.model.fingerprint import CELL_MS
+from cdcd.model.lane import LaneSet
+from cdcd.model.position import Generation, Window
+from cdcd.model.table import TableSpec
+from cdcd.ops.board import Board, wall_clock_ms
+from cdcd.ops.retry import Backoff
+from cdcd.source.key_reader import KeyReader
+from cdcd.source.lanes import streams_of
+from cdcd.source.ledger import Ledger
+from cdcd.source.listed import ListedRefreshes
+from cdcd.source.log_reader import LogReader
+from cdcd.source.scan import WindowTooWide
+from cdcd.source.settling import Settling
+from cdcd.source.touched import Touched, hash_of, touched
+from cdcd.source.windows import generations_to_settle
+
+# Log time that one settling read covers while it catches up; at the head it is one cell.
+SPAN_MS = 6 * CELL_MS
+# How often a pass that is not due is looked for.
+PAUSE_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a pass asks the follower to do at one stop.
+
+    `late` changes are published, what they touched and `again` is refreshed. After the last pass
+    the base may still lag behind the log, so what was late is refreshed once more, later.
+    """
+
+    late: tuple[ChangeEvent, ...]
+    again: tuple[Touched, ...]
+    is_last_pass: bool
+
+
+@dataclass(frozen=True)
+class View:
+    """The table as its follower sees it now."""
+
+    log: LogReader
+    keys: KeyReader
+    lanes: LaneSet
+    frontier_ms: int
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a settler works with; `published` reads the hashes of a table's published rows with
+    times of a window back from where they went.
+    """
+
+    view: Callable[[], View | None]
+    generations: Callable[[], Awaitable[tuple[Generation, ...]]]
+    publish: Callable[[Found], Awaitable[None]]
+    published: Callable[[TableSpec, Window], Awaitable[frozenset[int]]]
+    board: Board
+
+
+class Settler:
+    """The settling passes of one table."""
+
+    def __init__(
+        self, settling: Settling, ledger: Ledger, listed: ListedRefreshes, tools: Tools
+    ) -> None:
+        self._settling = settling
+        self._ledger = ledger
+        self._listed = listed
+        self._tools = tools
+
+    async def run(self) -> None:
+        """Run passes as they become due, until cancelled. Raises TableStopped."""
+        backoff, failed = Backoff(), 0
+        while True:
+            try:
+                did_something = await self._step()
+            except Transient:
+                # The follower meets the same trouble at once and reports it.
+                await asyncio.sleep(backoff.pause_seconds(failed))
+                failed += 1
+                continue
+            failed = 0
+            if not did_something:
+                await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _step(self) -> bool:
+        view = self._tools.view()
+        if view is None:
+            return False
+        due = self._settling.due(view.frontier_ms, wall_clock_ms(), SPAN_MS)
+        if due is None:
+            return False
+        number, window = due
+        # A generation that was published late may begin before the frontier: the list that a pass
+        # goes by is read after the pass has begun.
+        generations = await self._tools.generations()
+        found = await self._look(view, generations, window, number == self._settling.last_pass)
+        if found.late or found.again:
+            self._tools.board.late(view.log.table.full_name, len(found.late))
+            await self._tools.publish(found)
+        self._settling.done(number, window)
+        return True
+
+    async def _look(
+        self, view: View, generations: tuple[Generation, ...], window: Window, is_last: bool
+    ) -> Found:
+        streams = [
+            stream
+            for generation in generations_to_settle(generations, window, self._settling.horizon_ms)
+            for stream in streams_of(generation, view.lanes)
+        ]
+        seen = await view.keys.read(streams, view.lanes, window)
+        differing = self._ledger.differing(window.start_ms, window.end_ms, seen.cells)
+        unknown: set[int] = set()
+        for lane, start in differing:
+            known = self._ledger.hashes(start)
+            if known is None:
+                cell = Window(start, start + CELL_MS)
+                known = await self._tools.published(view.log.table, cell)
+            unknown |= set(seen.hashes.get((lane, start), ())) - known
+        if not unknown and not self._listed.any_behind(window.start_ms):
+            return Found((), (), is_last)
+        events = await self._events(view, streams, window)
+        late = tuple(replace(e, is_late=True) for e in events if hash_of(e) in unknown)
+        again = {
+            touched(e): e.token
+            for e in events
+            if hash_of(e) not in unknown
+            and self._listed.covers(touched(e), e.token, e.time_us // 1000)
+        }
+        return Found(late, tuple(again.items()), is_last)
+
+    async def _events(self, view: View, streams: list[bytes], window: Window) -> list[ChangeEvent]:
+        """The window's changes, read in halves where it is too wide for one read."""
+        try:
+            return await view.log.read(streams, view.lanes, window)
+        except WindowTooWide:
+            middle = (window.start_ms + window.end_ms) // 2
+            halves = (Window(window.start_ms, middle), Window(middle, window.end_ms))
+            return [e for half in halves for e in await self._events(view, streams, half)]

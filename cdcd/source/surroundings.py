@@ -1,0 +1,49 @@
+"""What the followers of all tables share in one worker."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from cdcd.config.settings import SourceSettings
+from cdcd.model.change import Batch
+from cdcd.model.fingerprint import Cell, Fingerprint
+from cdcd.model.lane import LaneSet
+from cdcd.model.position import Generation, Position, Window
+from cdcd.model.refresh import Listed
+from cdcd.model.table import TableSpec
+from cdcd.ops.board import Board
+from cdcd.source.catalog import SourceTable
+from cdcd.source.progress import Start
+from cdcd.source.schema_watch import SchemaWatch
+from cdcd.source.session import Session
+
+STAGE = "source"
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Clients, limits and ways out. `generations` reads a table's list anew, `prepare` makes ready
+    for a table's changes, `hand_on` queues a batch for publishing, and `published` reads back the
+    hashes of published rows.
+    """
+
+    session: Session
+    settings: SourceSettings
+    in_flight: asyncio.Semaphore
+    schema: SchemaWatch
+    board: Board
+    start: Start
+    lanes: LaneSet
+    generations: Callable[[SourceTable], Awaitable[tuple[Generation, ...]]]
+    prepare: Callable[[TableSpec], Awaitable[None]]
+    hand_on: Callable[[Batch], Awaitable[None]]
+    published: Callable[[TableSpec, Window], Awaitable[frozenset[int]]]
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What was saved of one table in the owned lanes."""
+
+    positions: Mapping[int, Position] = field(default_factory=dict)
+    cells: Mapping[Cell, Fingerprint] = field(default_factory=dict)
+    listed: tuple[Listed, ...] = ()
