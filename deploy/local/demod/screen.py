@@ -77,12 +77,12 @@ class Screen:
         """A frame, on a terminal."""
         if not self.is_terminal:
             return Group(Text(f"--- {title} ---"), inside)
-        return Panel(inside, title=title, border_style="cyan", expand=False, padding=(1, 2))
+        return Panel(inside, title=title, border_style="cyan", expand=False, padding=(0, 1))
 
     @property
     def arrow(self) -> str:
         """From left to right."""
-        return "──▶" if self.is_terminal else "-->"
+        return "─▶" if self.is_terminal else "->"
 
 
 class Arriving:
@@ -139,7 +139,7 @@ def target_table(screen: Screen, title: str, rows: Sequence[Any], columns: Itera
 def _cell(value: object) -> str:
     if value is None:
         return ""
-    return f"{value:%H:%M:%S.%f}" if isinstance(value, datetime) else str(value)
+    return f"{value:%H:%M:%S.%f}"[:-3] if isinstance(value, datetime) else str(value)
 
 
 def summary_table(screen: Screen, verdict: Verdict) -> Table:

@@ -111,7 +111,7 @@ async def _watch_arrival(demo: Demo, daemon: Daemon) -> list[Compared]:
                 break
             await asyncio.sleep(_POLL_SECONDS)
     rows = await demo.postgres.fetch(
-        f"SELECT email, full_name, address->>'city' AS city, loyalty_points, cdc_timestamp "
+        "SELECT email, full_name, loyalty_points AS points, cdc_timestamp "
         f"FROM {TARGET_SCHEMA}.users ORDER BY cdc_timestamp DESC LIMIT 5"
     )
     title = f"{TARGET_SCHEMA}.users"
