@@ -37,11 +37,38 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """A range of rows of a partition, in clustering order, which for a descending column is not the
+    order of its values. A bound is a prefix of the clustering key; an empty one is open.
+    """
+
+    start: tuple[AvroValue, ...]
+    start_inclusive: bool
+    end: tuple[AvroValue, ...]
+    end_inclusive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Elements:
+    """What was done to some elements of a collection or fields of a user-defined type.
+
+    Put has the elements in the column's Avro form, but for lists, whose elements are
+    `{"key": …, "value": …}` by their hidden timeuuid; fields that are None there were not put.
+    Removed has elements of a set, keys of a map, timeuuids of a list, names of fields.
+    """
+
+    put: AvroValue | None
+    removed: tuple[AvroValue, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeEvent:
     """A change of one row, of a static row (`clustering` all None), or of a partition.
 
     `partition` and `clustering` are the key's values in key order; `clustering` is empty for a
-    table without clustering columns. `time_us` is the write time, `token` the partition's token.
+    table without clustering columns, and all None where a range or the whole partition is meant.
+    A column in `elements` was changed in part; one that was overwritten whole is in `values`.
+    `time_us` is the write time, `token` the partition's token.
     What a refresh publishes has no identity. A late change was
     found behind the frontier; the refresh of what it touched follows it, and alone is applied.
     """
@@ -56,6 +83,8 @@ class ChangeEvent:
     values: Mapping[str, AvroValue]
     nulls: tuple[str, ...] = ()
     ttl_seconds: int | None = None
+    elements: Mapping[str, Elements] = field(default_factory=dict)
+    bounds: Bounds | None = None
     is_late: bool = False
 
     @property

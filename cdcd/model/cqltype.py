@@ -131,3 +131,17 @@ def _frozen(inner: CqlType) -> CqlType:
     if inner.frozen or inner.name in ATOMIC:
         return inner
     return CqlType(inner.name, inner.args, True, inner.fields, inner.dimension, inner.udt)
+
+
+def put_type(cql: CqlType) -> CqlType:
+    """The type that holds some elements of a non-frozen type: a list's are by their hidden keys."""
+    if cql.name == "list":
+        return CqlType("map", (CqlType("timeuuid"), cql.args[0]), frozen=True)
+    return CqlType(cql.name, cql.args, frozen=True, fields=cql.fields, udt=cql.udt)
+
+
+def element_type(cql: CqlType) -> CqlType:
+    """The type of what names one element: a hidden key, a member, a map's key, a field's name."""
+    if cql.name == "list":
+        return CqlType("timeuuid")
+    return CqlType("text") if cql.udt else cql.args[0]

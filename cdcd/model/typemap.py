@@ -183,8 +183,6 @@ ATOMIC: dict[str, AtomicType] = {
 
 def check_supported(cql: CqlType) -> None:
     """Raise ValueError, naming the type, when a column of this type cannot be replicated yet."""
-    if cql.is_multicell:
-        raise ValueError(f"type {cql} is not supported: use frozen<{cql}>")
     if cql.args:
         for arg in cql.args:
             check_supported(arg)

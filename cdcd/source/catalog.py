@@ -201,6 +201,9 @@ class _Index:
         except ValueError as error:
             return Why(f"has a column of a type that is not supported: {error}", _LEAVE_OUT)
         for column in spec.columns:
+            if column.type.is_multicell:
+                frozen = f"use frozen<{column.type}>"
+                return Why(f"has column {column.name}: type {column.type} is not supported", frozen)
             try:
                 check_supported(column.type)
             except ValueError as error:

@@ -7,11 +7,19 @@ operations". A row's column is absent (not touched), set, or deleted (set to nul
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 
-from cdcd.model.change import AvroValue, ChangeEvent, Identity, Operation
+from cdcd.model.change import (
+    AvroValue,
+    Bounds,
+    ChangeEvent,
+    Elements,
+    Identity,
+    Operation,
+)
 from cdcd.model.cqlvalue import Decoder, decoder
 from cdcd.model.errors import TableStopped
 from cdcd.model.position import uuid_time_us
 from cdcd.model.table import TableSpec
+from cdcd.source.multicell import MulticellDecoder
 
 RawRow = tuple[bytes | None, ...]
 
@@ -53,6 +61,8 @@ NO_EVENT = frozenset(
         LogOperation.POSTIMAGE,
     }
 )
+_RANGE_STARTS = frozenset({LogOperation.RANGE_START_INCLUSIVE, LogOperation.RANGE_START_EXCLUSIVE})
+_RANGE_ENDS = frozenset({LogOperation.RANGE_END_INCLUSIVE, LogOperation.RANGE_END_EXCLUSIVE})
 _ROW_DELETES = frozenset({LogOperation.ROW_DELETE, LogOperation.EXPIRED_ROW})
 _PARTITION_DELETES = frozenset({LogOperation.PARTITION_DELETE, LogOperation.EXPIRED_PARTITION})
 
@@ -61,9 +71,13 @@ def log_columns(table: TableSpec) -> tuple[str, ...]:
     """The log's columns that are read, in order. Their names come from the base table's columns:
     a base column may itself begin with `deleted_`, so log names cannot be taken apart.
     """
-    others = [c.name for c in table.columns[len(table.key) :]]
     keys = [c.name for c in table.key]
-    return (*_META, *keys, *(n for o in others for n in (o, f"cdc$deleted_{o}")))
+    others: list[str] = []
+    for column in table.columns[len(table.key) :]:
+        others += [column.name, f"cdc$deleted_{column.name}"]
+        if column.type.is_multicell:
+            others.append(f"cdc$deleted_elements_{column.name}")
+    return (*_META, *keys, *others)
 
 
 def key_columns(table: TableSpec) -> tuple[str, ...]:
@@ -104,10 +118,16 @@ class LogDecoder:
         others = first + len(table.key)
         self._partition = _with_decoders(table, first, clustering)
         self._clustering = _with_decoders(table, clustering, others)
-        self._others: list[tuple[int, str, Decoder]] = [
-            (others + 2 * i, column.name, decoder(column.type))
-            for i, column in enumerate(table.columns[len(table.key) :])
-        ]
+        self._atomic: list[tuple[int, str, Decoder]] = []
+        self._multicell: list[tuple[int, MulticellDecoder]] = []
+        at = others
+        for column in table.columns[len(table.key) :]:
+            if column.type.is_multicell:
+                self._multicell.append((at, MulticellDecoder(column)))
+                at += 3
+            else:
+                self._atomic.append((at, column.name, decoder(column.type)))
+                at += 2
 
     def group(self, rows: Sequence[RawRow]) -> list[ChangeEvent]:
         """The changes of one group: the rows of one stream and time, in sequence order.
@@ -124,11 +144,21 @@ class LogDecoder:
         partition = tuple(
             decode(raw) for raw, (_, decode) in zip(raw_key, self._partition, strict=True)
         )
-        found = []
+        found: list[ChangeEvent] = []
+        start: RawRow | None = None
         for row in rows:
             operation = self._operation(row)
-            if operation not in _IMAGES:
+            if operation in _RANGE_STARTS:
+                start = row
+            elif operation in _RANGE_ENDS:
+                if start is None:
+                    raise self._unreadable("its log has the end of a range without its start")
+                found.append(self._range(start, row, partition, token))
+                start = None
+            elif operation not in _IMAGES:
                 found.append(self._change(operation, row, partition, token))
+        if start is not None:
+            raise self._unreadable("its log has the start of a range without its end")
         return found
 
     def _operation(self, row: RawRow) -> LogOperation:
@@ -150,43 +180,72 @@ class LogDecoder:
         partition: tuple[AvroValue, ...],
         token: int,
     ) -> ChangeEvent:
-        time = row[_TIME] or b""
-        clustering = tuple(
-            None if row[at] is None else decode(row[at] or b"") for at, decode in self._clustering
-        )
         values: dict[str, AvroValue] = {}
         nulls: list[str] = []
-        self._read_columns(row, values, nulls)
+        elements: dict[str, Elements] = {}
+        self._read_atomic(row, values, nulls)
+        for at, multicell in self._multicell:
+            multicell.read(row[at : at + 3], values, nulls, elements)
         ttl = row[_TTL]
         return ChangeEvent(
             table=self._table,
             op=self._kind(operation, row),
             partition=partition,
-            clustering=clustering,
-            time_us=uuid_time_us(time),
+            clustering=self._clustering_of(row),
+            time_us=uuid_time_us(row[_TIME] or b""),
             token=token,
-            identity=Identity(row[_STREAM] or b"", time, int.from_bytes(row[_SEQ] or b"", "big")),
+            identity=_identity(row),
             values=values,
             nulls=tuple(nulls),
             ttl_seconds=None if ttl is None else int.from_bytes(ttl, "big"),
+            elements=elements,
         )
 
+    def _clustering_of(self, row: RawRow) -> tuple[AvroValue, ...]:
+        return tuple(
+            None if (raw := row[at]) is None else decode(raw) for at, decode in self._clustering
+        )
+
+    def _range(
+        self, start: RawRow, end: RawRow, partition: tuple[AvroValue, ...], token: int
+    ) -> ChangeEvent:
+        """A range delete: two rows, one change, with the identity of the first."""
+        return ChangeEvent(
+            table=self._table,
+            op=Operation.RANGE_DELETE,
+            partition=partition,
+            clustering=(None,) * len(self._clustering),
+            time_us=uuid_time_us(start[_TIME] or b""),
+            token=token,
+            identity=_identity(start),
+            values={},
+            bounds=Bounds(
+                self._prefix(start),
+                self._operation(start) is LogOperation.RANGE_START_INCLUSIVE,
+                self._prefix(end),
+                self._operation(end) is LogOperation.RANGE_END_INCLUSIVE,
+            ),
+        )
+
+    def _prefix(self, row: RawRow) -> tuple[AvroValue, ...]:
+        values = self._clustering_of(row)
+        return values[: next((n for n, v in enumerate(values) if v is None), len(values))]
+
     def _kind(self, operation: LogOperation, row: RawRow) -> Operation:
-        keyed = all(row[at] is not None for at, _ in self._clustering)
         if operation in _PARTITION_DELETES:
             # Without clustering columns a partition is one row.
             return Operation.PARTITION_DELETE if self._clustering else Operation.DELETE
-        if operation in (LogOperation.INSERT, LogOperation.UPDATE) or operation in _ROW_DELETES:
-            if not keyed:
-                raise self._unreadable("its log has a row without a clustering key")
-            if operation in _ROW_DELETES:
-                return Operation.DELETE
-            insert = operation is LogOperation.INSERT
-            return Operation.CREATE if insert else Operation.UPDATE
-        raise self._unreadable(f"its log has a {operation.name.lower()}, which is not supported")
+        present = sum(row[at] is not None for at, _ in self._clustering)
+        static = operation is LogOperation.UPDATE and not present and self._table.static
+        if present != len(self._clustering) and not static:
+            # Renaming a clustering column leaves such rows behind: its old name is gone.
+            raise self._unreadable("its log has a row without a clustering key")
+        if operation in _ROW_DELETES:
+            return Operation.DELETE
+        return Operation.CREATE if operation is LogOperation.INSERT else Operation.UPDATE
 
-    def _read_columns(self, row: RawRow, values: dict[str, AvroValue], nulls: list[str]) -> None:
-        for at, name, decode in self._others:
+    def _read_atomic(self, row: RawRow, values: dict[str, AvroValue], nulls: list[str]) -> None:
+        for at, name, decode in self._atomic:
             raw = row[at]
             if raw is None:
                 if row[at + 1] is not None:
@@ -199,6 +258,10 @@ class LogDecoder:
                 nulls.append(name)
             else:
                 values[name] = value
+
+
+def _identity(row: RawRow) -> Identity:
+    return Identity(row[_STREAM] or b"", row[_TIME] or b"", int.from_bytes(row[_SEQ] or b"", "big"))
 
 
 def _with_decoders(table: TableSpec, start: int, end: int) -> list[tuple[int, Decoder]]:

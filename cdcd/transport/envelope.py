@@ -1,11 +1,12 @@
 """Changes to envelope records and back. Pure; the schemas are in `cdcd.transport.schema`."""
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import takewhile
 from typing import Any
 
 from cdcd import __version__
-from cdcd.model.change import ChangeEvent, Identity, Operation
-from cdcd.model.cqltype import CqlType
+from cdcd.model.change import Bounds, ChangeEvent, Elements, Identity, Operation
+from cdcd.model.cqltype import CqlType, element_type, put_type
 from cdcd.model.cqlvalue import field_names, uuid_text
 from cdcd.model.table import Column, TableSpec
 from cdcd.transport.schema import avro_name
@@ -25,6 +26,7 @@ class Envelope:
         self._key_forms = [self._columns[c.name] for c in table.key]
         self._key_names = [form.avro_name for form in self._key_forms]
         self._by_avro_name = {form.avro_name: name for name, form in self._columns.items()}
+        self._elements = {c.name: _ElementsForm(c) for c in table.columns if c.type.is_multicell}
         self._partition_size = len(table.partition_key)
 
     def key(self, event: ChangeEvent) -> Datum:
@@ -44,6 +46,7 @@ class Envelope:
             "source": self._source(event),
             "delta": self._delta(event),
             "ttl": event.ttl_seconds,
+            "range": event.bounds and self._range(event.bounds),
             "ts_ms": now_ms,
         }
 
@@ -57,7 +60,50 @@ class Envelope:
     def _delta(self, event: ChangeEvent) -> Datum | None:
         if event.op not in (Operation.CREATE, Operation.UPDATE):
             return None
-        return {"columns": [*event.values, *event.nulls]}
+        delta: Datum = {"columns": [*event.values, *event.nulls]}
+        if event.elements:
+            forms = self._elements
+            delta["elements"] = {
+                forms[name].avro_name: forms[name].to_wire(e) for name, e in event.elements.items()
+            }
+        return delta
+
+    def _range(self, bounds: Bounds) -> Datum:
+        forms = self._key_forms[self._partition_size :]
+
+        def prefix(values: tuple[Any, ...]) -> Datum:
+            return {f.avro_name: f.to_wire(v) for f, v in zip(forms, values, strict=False)}
+
+        return {
+            "start": prefix(bounds.start),
+            "start_inclusive": bounds.start_inclusive,
+            "end": prefix(bounds.end),
+            "end_inclusive": bounds.end_inclusive,
+        }
+
+    def _bounds(self, found: Mapping[str, Any] | None) -> Bounds | None:
+        if found is None:
+            return None
+        forms = self._key_forms[self._partition_size :]
+
+        def prefix(bound: Mapping[str, Any]) -> tuple[Any, ...]:
+            values = takewhile(_is_there, (bound[f.avro_name] for f in forms))
+            return tuple(f.from_wire(v) for f, v in zip(forms, values, strict=False))
+
+        return Bounds(
+            prefix(found["start"]),
+            found["start_inclusive"],
+            prefix(found["end"]),
+            found["end_inclusive"],
+        )
+
+    def _read_elements(self, delta: Mapping[str, Any] | None) -> dict[str, Elements]:
+        found = (delta and delta.get("elements")) or {}
+        return {
+            name: form.from_wire(found[form.avro_name])
+            for name, form in self._elements.items()
+            if found.get(form.avro_name) is not None
+        }
 
     def _source(self, event: ChangeEvent) -> Datum:
         identity = event.identity
@@ -98,6 +144,8 @@ class Envelope:
             values=values,
             nulls=tuple(nulls),
             ttl_seconds=value["ttl"],
+            elements=self._read_elements(value["delta"]),
+            bounds=self._bounds(value.get("range")),
         )
 
     def _read_row(self, value: Mapping[str, Any], values: Datum, nulls: list[str]) -> None:
@@ -129,9 +177,37 @@ class _ColumnForm:
 
     def __init__(self, column: Column) -> None:
         self.avro_name = avro_name(column.name)
-        renames = _has_odd_names(column.type)
-        self.to_wire = _renamer(column.type, avro_name) if renames else _same
-        self.from_wire = _renamer(column.type, None) if renames else _same
+        self.to_wire, self.from_wire = _forms(column.type)
+
+
+class _ElementsForm:
+    """How a change of elements looks on the wire."""
+
+    def __init__(self, column: Column) -> None:
+        self.avro_name = avro_name(column.name)
+        self._put = _forms(put_type(column.type))
+        self._name = _forms(element_type(column.type))
+
+    def to_wire(self, elements: Elements) -> Datum:
+        """As the schema's record of the column."""
+        removed = [self._name[0](e) for e in elements.removed]
+        return {"put": self._put[0](elements.put), "removed": removed or None}
+
+    def from_wire(self, found: Mapping[str, Any]) -> Elements:
+        """The change of elements."""
+        removed = tuple(self._name[1](e) for e in found["removed"] or ())
+        return Elements(self._put[1](found["put"]), removed)
+
+
+def _is_there(value: object) -> bool:
+    return value is not None
+
+
+def _forms(cql: CqlType) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """To the wire and back; they differ from doing nothing only for types with odd field names."""
+    if not _has_odd_names(cql):
+        return _same, _same
+    return _renamer(cql, avro_name), _renamer(cql, None)
 
 
 def _same(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-
 # Marks a change that was found behind the frontier.
 LATE_HEADER = "cdcd-late"
 

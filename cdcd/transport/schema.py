@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from cdcd.model.cqltype import CqlType, UdtFields, parse
+from cdcd.model.cqltype import CqlType, UdtFields, element_type, parse, put_type
 from cdcd.model.cqlvalue import field_names, has_text_keys
 from cdcd.model.table import Column, ColumnKind, TableSpec
 from cdcd.model.typemap import ATOMIC
@@ -83,8 +83,9 @@ def value_schema(table: TableSpec, topic: str) -> Schema:
             _optional("before", row),
             _optional("after", "Value"),
             {"name": "source", "type": _SOURCE},
-            _optional("delta", _DELTA),
+            _optional("delta", builder.delta(table)),
             _optional("ttl", "long"),
+            *([_optional("range", builder.range(table))] if table.clustering_key else []),
             _optional("ts_ms", "long"),
         ],
     }
@@ -114,11 +115,6 @@ _SOURCE = {
         {"name": "seq", "type": ["null", "int"], "default": None},
     ],
 }
-_DELTA = {
-    "type": "record",
-    "name": "Delta",
-    "fields": [{"name": "columns", "type": {"type": "array", "items": "string"}}],
-}
 
 
 def _optional(name: str, schema: object, **properties: object) -> Schema:
@@ -145,6 +141,46 @@ class _Builder:
         if column.kind is ColumnKind.PARTITION_KEY:
             return {"name": name, "type": schema, **properties}
         return _optional(name, schema, **properties)
+
+    def delta(self, table: TableSpec) -> Schema:
+        """What was written of a row: names of columns, and elements of non-frozen types."""
+        fields: list[Schema] = [{"name": "columns", "type": {"type": "array", "items": "string"}}]
+        multicell = [c for c in table.columns if c.type.is_multicell]
+        if multicell:
+            elements = [self.elements(c) for c in multicell]
+            record = {"type": "record", "name": "Elements", "fields": elements}
+            fields.append(_optional("elements", record))
+        return {"type": "record", "name": "Delta", "fields": fields}
+
+    def elements(self, column: Column) -> Schema:
+        """What was put into and removed from a collection or user-defined type."""
+        name = avro_name(column.name)
+        path = f"{self.namespace}.elements.{name}"
+        put = self.type(put_type(column.type), f"{path}.put")
+        removed = self.type(element_type(column.type), f"{path}.removed")
+        fields = [_optional("put", put), _optional("removed", {"type": "array", "items": removed})]
+        record = {"type": "record", "name": path, "fields": fields}
+        return _optional(name, record, **{"cql.name": column.name})
+
+    def range(self, table: TableSpec) -> Schema:
+        """The bounds of a range delete: prefixes of the clustering key, null behind their end."""
+        fields = [
+            _optional(
+                avro_name(c.name), self.type(c.type, f"{self.namespace}.bound.{avro_name(c.name)}")
+            )
+            for c in table.clustering_key
+        ]
+        bound = {"type": "record", "name": "Bound", "fields": fields}
+        return {
+            "type": "record",
+            "name": "Range",
+            "fields": [
+                {"name": "start", "type": bound},
+                {"name": "start_inclusive", "type": "boolean"},
+                {"name": "end", "type": "Bound"},
+                {"name": "end_inclusive", "type": "boolean"},
+            ],
+        }
 
     def type(self, cql: CqlType, path: str) -> object:
         """The Avro type; `path` names the records of tuples, which have no name of their own.

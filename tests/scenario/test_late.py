@@ -31,9 +31,8 @@ def test_late_rows(place: Place, make_table: Callable[[str], None], *, kill: boo
     for back in BACK_SECONDS:
         at = now_us - back * 1_000_000
         place.execute(f"INSERT INTO $ks.t (id, ck, v) VALUES ({back}, 1, 'now')")
-        place.execute(
-            f"UPDATE $ks.t USING TIMESTAMP {at} SET v = 'old', w = 'old' WHERE id = {back} AND ck = 1"
-        )
+        old = f"UPDATE $ks.t USING TIMESTAMP {at} SET v = 'old', w = 'old'"
+        place.execute(f"{old} WHERE id = {back} AND ck = 1")
         place.execute(
             f"INSERT INTO $ks.t (id, ck, v) VALUES ({back}, 2, 'old') USING TIMESTAMP {at}"
         )
