@@ -125,8 +125,10 @@ class PostgresSettings(Section):
 class SourceSettings(Section):
     """Dials of the stage that reads the log; the defaults suit most clusters."""
 
-    confidence_seconds: float = Field(1.0, ge=0)
-    """Distance kept from the servers' clock; a row that appears later than this is late."""
+    confidence_seconds: float = Field(0.5, ge=0)
+    """Least distance kept from the clock; a row that appears later than this is late."""
+    confidence_seconds_max: float = Field(3.0, ge=0)
+    """Distance that is kept at most, while rows are late."""
     window_seconds_min: float = Field(0.1, gt=0)
     """Shortest window that is read at the head; shorter ones cost more queries."""
     window_seconds_max: float = Field(3600.0, gt=0)

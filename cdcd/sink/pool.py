@@ -9,7 +9,7 @@ import re
 import ssl
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Hashable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from enum import Enum, auto
 from itertools import count
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -109,10 +109,34 @@ _ERRORS: dict[Kind, type[CdcdError]] = {
 }
 
 
+# After these a connection's state is not known; after an error that the server reports, it is.
+_BREAKS = (
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    OSError,
+    asyncio.CancelledError,
+)
+_DRIVER_ERRORS = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+)
+
+
 def failure(error: Exception) -> CdcdError:
     """What an exception of the driver means, without a value of a row in it."""
     if isinstance(error, asyncpg.InvalidCachedStatementError):
         return Transient("PostgreSQL: another worker changed the table")
+    before = error.__context__
+    if isinstance(error, asyncpg.InterfaceError) and isinstance(before, _DRIVER_ERRORS):
+        # Ending the transaction of a broken connection fails too, and hides what broke it.
+        return failure(before)
+    if isinstance(error, asyncpg.InternalClientError):
+        # A backend that is terminated while its connection is idle leaves the driver's state
+        # machine in the middle of nothing (https://github.com/MagicStack/asyncpg/issues/1069).
+        return Transient("PostgreSQL: the connection broke")
     if isinstance(error, asyncpg.ClientConfigurationError):
         # The driver quotes the URL here, and the URL has the password.
         return ConfigurationError("PostgreSQL: [postgres] dsn is not a connection URL")
@@ -146,7 +170,7 @@ def ours() -> Iterator[None]:
     """Turn the driver's exceptions into ours."""
     try:
         yield
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except _DRIVER_ERRORS as error:
         # "from None": a traceback with the driver's exception would show its details. OSError
         # holds TimeoutError and the errors of TLS.
         raise failure(error) from None
@@ -223,7 +247,14 @@ class Pool:
             raise RuntimeError("the pool is used outside of its `async with`")
         with ours():
             async with self._pool.acquire() as found:
-                yield cast("Connection", found)
+                try:
+                    yield cast("Connection", found)
+                except _BREAKS:
+                    # The pool would hand it out again, in whatever state it is. One that was
+                    # closed is no longer ours, and the driver refuses every call of it.
+                    with suppress(asyncpg.InterfaceError):
+                        found.terminate()
+                    raise
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:

@@ -21,6 +21,7 @@ from cdcd.ops.retry import Backoff
 from cdcd.ops.status import StageState
 from cdcd.source.agenda import Agenda
 from cdcd.source.catalog import SourceTable
+from cdcd.source.confidence import Confidence
 from cdcd.source.key_reader import KeyReader
 from cdcd.source.lanes import streams_of
 from cdcd.source.ledger import Ledger
@@ -79,6 +80,9 @@ class Follower:
         self._idle_ms = int(settings.idle_window_seconds_max * 1000)
         self._width_ms = self._pause_ms = self._pace.min_ms
         self._saved_at_ms = 0
+        self._confidence = Confidence(
+            int(settings.confidence_seconds * 1000), int(settings.confidence_seconds_max * 1000)
+        )
         self._agenda = Agenda()
         self._found: list[tuple[Found, asyncio.Event]] = []
         self._woken = asyncio.Event()
@@ -103,6 +107,7 @@ class Follower:
         tools = Tools(
             view=lambda: self._view(standing),
             generations=lambda: self._around.generations(self._table),
+            learn=self._confidence.learn,
             publish=self._at_a_stop,
             published=self._around.published,
             board=self._around.board,
@@ -142,7 +147,7 @@ class Follower:
         positions = dict(saved.positions)
         new = missing(around.lanes.owned, positions)
         if new:
-            head_ms = now_ms - self._confidence_ms
+            head_ms = now_ms - self._confidence.distance_ms
             first = first_position(self._table, self._generations, around.start, head_ms)
             positions |= dict.fromkeys(new, first)
             batch = Batch(self._table.spec, (), dict.fromkeys(new, first), save=True)
@@ -157,10 +162,6 @@ class Follower:
             Ledger(saved.cells, settled, lanes, settings.identities_bytes_max),
             ListedRefreshes(saved.listed, lanes, settings.refreshes_listed_max),
         )
-
-    @property
-    def _confidence_ms(self) -> int:
-        return int(self._around.settings.confidence_seconds * 1000)
 
     async def _follow(self, standing: Standing) -> None:
         backoff, failed = Backoff(), 0
@@ -216,7 +217,7 @@ class Follower:
         version, progress, now_ms = self._schema_version, standing.progress, wall_clock_ms()
         for position in progress.positions.values():
             check_saved(table, generations, position, now_ms)
-        head_ms = now_ms - self._confidence_ms
+        head_ms = now_ms - self._confidence.distance_ms
         due_ms = progress.frontier_ms + self._pause_ms
         due = progress.window(generations, head_ms, self._width_ms)
         if due is None or head_ms < due_ms:

@@ -64,6 +64,7 @@ class Tools:
 
     view: Callable[[], View | None]
     generations: Callable[[], Awaitable[tuple[Generation, ...]]]
+    learn: Callable[[int], None]
     publish: Callable[[Found], Awaitable[None]]
     published: Callable[[TableSpec, Window], Awaitable[frozenset[int]]]
     board: Board
@@ -107,6 +108,8 @@ class Settler:
         # goes by is read after the pass has begun.
         generations = await self._tools.generations()
         found = await self._look(view, generations, window, number == self._settling.last_pass)
+        if number == 0:
+            self._tools.learn(len(found.late))
         if found.late or found.again:
             self._tools.board.late(view.log.table.full_name, len(found.late))
             await self._tools.publish(found)

@@ -65,16 +65,25 @@ async def test_connections_that_break_in_a_batch_lose_nothing(
     feed: Feed, connection: "asyncpg.Connection[Any]"
 ) -> None:
     """Backends that are terminated at any moment cost a retry and no change."""
+    asyncio.get_running_loop().set_exception_handler(_forgive_copy)
     total = 20_000
-    await feed.publish(PLAIN, inserts(total), partitions=2)
+    await feed.publish(PLAIN, inserts(1), partitions=2)
     kill = (
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = $1"
     )
     async with sinking(feed.plan()):
+        await eventually(lambda: count_of(feed), 1)
+        await feed.publish(PLAIN, inserts(total - 1, 1), partitions=2)
         for _ in range(15):
             await connection.fetchval(kill, f"cdcd {feed.pipeline}")
             await asyncio.sleep(0.1)
         await eventually(lambda: count_of(feed), total)
+
+
+def _forgive_copy(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    # The driver leaves the future of a COPY behind whose connection dies at its end.
+    if not isinstance(context.get("exception"), asyncpg.ConnectionDoesNotExistError):
+        loop.default_exception_handler(context)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ def rows_of(
 ) -> Schema:
     """The system tables' rows of one table, and of its log where it has one."""
     keyspace, table = name.split(".")
-    at = {"keyspace_name": keyspace, "table_name": table}
+    at: dict[str, Any] = {"keyspace_name": keyspace, "table_name": table}
     log = at | {"table_name": table + LOG_SUFFIX}
     options: list[dict[str, Any]] = [at | {"cdc": cdc, "partitioner": MURMUR3}]
     tables: list[dict[str, Any]] = [at | {"id": f"id of {table}"}]
@@ -29,7 +29,7 @@ def rows_of(
         tables.append(log | {"id": f"id of {table}'s log"})
     described = [(n, *text.rsplit(" ", 1)) for n, text in columns.items()]
     kinds = [kind for _, _, kind in described]
-    column_rows = [
+    column_rows: list[dict[str, Any]] = [
         at
         | {
             "column_name": n,

@@ -123,10 +123,10 @@ def test_an_advance_says_what_moved() -> None:
 NOW_MS = 100 * HOUR_MS
 
 
-def refused(position: Position, known: tuple[Generation, ...], **options: int) -> TableStopped:
+def refused(position: Position, known: tuple[Generation, ...]) -> TableStopped:
     """The refusal of a saved position."""
     with pytest.raises(TableStopped) as stopped:
-        check_saved(source(**options), known, position, NOW_MS)
+        check_saved(source(), known, position, NOW_MS)
     return stopped.value
 
 

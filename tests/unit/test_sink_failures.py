@@ -47,6 +47,7 @@ def test_a_sqlstate_has_one_meaning(sqlstate: str | None, kind: Kind) -> None:
         (asyncpg.NotNullViolationError("secret"), Rejected, "not null violation"),
         (asyncpg.DataError("invalid input: secret"), Rejected, "data"),
         (asyncpg.InvalidCachedStatementError("plan"), Transient, "another worker"),
+        (asyncpg.InternalClientError("cannot switch to state 15"), Transient, "broke"),
         (asyncpg.InternalServerError("broken"), Fatal, "broken"),
     ],
 )
