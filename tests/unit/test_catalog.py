@@ -133,12 +133,10 @@ def test_deltas_of_keys_only_are_refused() -> None:
 @pytest.mark.parametrize(
     ("columns", "named"),
     [
-        ({"p": "int partition_key", "v": "list<int> regular"}, "column v"),
         ({"p": "int partition_key", "v": "'org.some.Custom' regular"}, "org.some.Custom"),
         ({"p": "int partition_key", "v": "empty regular"}, "empty"),
         ({"p": "int partition_key", "v": "frozen<unknown> regular"}, "unknown"),
         ({"p": "int partition_key", "v": "counter regular"}, "column v"),
-        ({"p": "int partition_key", "c": "int clustering", "v": "int static"}, "static"),
     ],
 )
 def test_what_cannot_be_replicated(columns: dict[str, str], named: str) -> None:

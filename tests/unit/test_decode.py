@@ -155,9 +155,9 @@ def test_a_row_without_its_clustering_key_is_not_understood(operation: int, name
 
 
 @pytest.mark.parametrize("operation", [5, 6, 7, 8])
-def test_range_deletes_stop_the_table_by_name(operation: int) -> None:
-    """A range delete, which is not supported yet, stops the table and says what it is."""
-    with pytest.raises(TableStopped, match=r"range_(start|end)_(in|ex)clusive"):
+def test_half_a_range_is_not_understood(operation: int) -> None:
+    """One bound of a range delete without the other stops the table and says what it is."""
+    with pytest.raises(TableStopped, match="range"):
         one(log_row(operation))
 
 

@@ -84,18 +84,6 @@ def test_hindmost_lanes_catch_up_first() -> None:
     assert read == {0: [(0, 10, 30), (0, 30, 50)], 1: [(0, 30, 50)], 2: [(0, 10, 30), (0, 30, 50)]}
 
 
-def test_a_generation_found_late_is_read_from_its_start() -> None:
-    """Rows of a new generation that was found behind the frontier are read and not passed over.
-
-    Its changes from its start up to the frontier are in its streams, which nobody has read.
-    """
-    progress = Progress({0: Position(LOG, 0, 500)})
-    due = progress.window(generations(0, 300), 1000, 10_000)
-    assert due is not None
-    generation, window = due
-    assert (generation.start_ms, window.start_ms) == (300, 300)
-
-
 def test_a_position_at_the_end_of_a_generation_goes_on_in_the_next() -> None:
     """A lane that stands where a new generation begins reads that one next."""
     progress = Progress({0: Position(LOG, 0, 300)})
@@ -109,15 +97,21 @@ def test_a_time_before_all_generations_waits() -> None:
     assert Progress({0: Position(LOG, 0, 5)}).window(generations(10), 100, 100) is None
 
 
-def test_an_advance_says_what_moved() -> None:
+def test_only_what_was_read_moves() -> None:
     """The lanes that were read get the window's end and generation; others stay."""
     progress = Progress({n: Position(LOG, 0, at) for n, at in enumerate((10, 30))})
     due = progress.window(generations(0), 50, 5)
     assert due is not None
-    moved = progress.advance(progress.hindmost(), *due)
-    assert moved == {0: Position(LOG, 0, 15)}
+    progress.advance(progress.hindmost(), *due)
     assert progress.positions == {0: Position(LOG, 0, 15), 1: Position(LOG, 0, 30)}
     assert progress.frontier_ms == 15
+
+
+def test_what_is_settled_never_goes_back() -> None:
+    """All lanes take a later time as settled, and none an earlier one."""
+    progress = Progress({0: Position(LOG, 0, 50, 10), 1: Position(LOG, 0, 50, 30)})
+    assert {n: p.settled_ms for n, p in progress.settled(20).items()} == {0: 20, 1: 30}
+    assert {n: p.settled_ms for n, p in progress.positions.items()} == {0: 20, 1: 30}
 
 
 NOW_MS = 100 * HOUR_MS
@@ -168,6 +162,8 @@ def test_other_positions_are_good(frontier_ms: int, ttl_seconds: int) -> None:
         (Start.LOG, (NOW_MS - 500,), 3600, (NOW_MS - 500, NOW_MS - 500)),
         (Start.LOG, (5, NOW_MS - 500), 0, (5, 5)),
         (Start.NOW, (0, NOW_MS - 10), 3600, (NOW_MS - 10, NOW_MS)),
+        # Settling reads whole cells of ten seconds.
+        (Start.NOW, (0, NOW_MS - 500_000), 3600, (NOW_MS - 500_000, NOW_MS)),
         # The first generation is yet to begin.
         (Start.NOW, (NOW_MS + 70,), 3600, (NOW_MS + 70, NOW_MS + 70)),
         (Start.LOG, (NOW_MS + 70,), 3600, (NOW_MS + 70, NOW_MS + 70)),

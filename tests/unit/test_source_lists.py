@@ -1,0 +1,115 @@
+"""Lists that servers give: a node that lags or a table without streams must not harm the others."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import pytest
+
+from cdcd.config.settings import SourceSettings
+from cdcd.model.errors import Transient
+from cdcd.model.lane import Assignment, LaneSet
+from cdcd.model.position import Generation
+from cdcd.model.table import CdcOptions
+from cdcd.ops.board import Board
+from cdcd.source import stage
+from cdcd.source.catalog import Catalog, SourceTable
+from cdcd.source.generations import Generations
+from cdcd.source.progress import Start
+from cdcd.source.schema_watch import SchemaWatch
+from cdcd.source.session import Session
+from cdcd.source.surroundings import Surroundings
+from tests.unit.tables import table
+
+STREAM = bytes(15) + b"\x01"
+
+
+def moment(ms: int) -> datetime:
+    """A time as the driver gives it."""
+    return datetime.fromtimestamp(ms / 1000, UTC).replace(tzinfo=None)
+
+
+class Nodes:
+    """A session whose every question is answered by another node."""
+
+    def __init__(self, *times: Sequence[int]) -> None:
+        self.times = list(times)
+
+    async def query(self, cql: str, _: Sequence[object] = ()) -> list[dict[str, Any]]:
+        """The times that the next node knows, or the streams of any time."""
+        if "cdc_timestamps" in cql or "generation_timestamps" in cql:
+            return [{"timestamp": moment(t), "time": moment(t)} for t in self.times.pop(0)]
+        return [{"stream_id": STREAM, "range_end": 0, "streams": {STREAM}}]
+
+
+@pytest.mark.parametrize("kind", ["vnodes", "tablets"])
+async def test_a_generation_that_was_seen_stays(kind: str) -> None:
+    """A generation that one node has shown is not forgotten when a lagging one is asked next.
+
+    Otherwise the old streams would be read past its start, and its first rows never.
+    """
+    generations = Generations(cast("Session", Nodes([1000, 2000], [1000])))
+    found = []
+    for _ in range(2):
+        known = generations.of_vnodes() if kind == "vnodes" else generations.of_table("ks", "t")
+        found.append([g.start_ms for g in await known])
+    assert found == [[1000, 2000], [1000, 2000]]
+
+
+async def test_a_generation_without_streams_is_waited_for() -> None:
+    """A generation whose streams are not readable yet is asked for again."""
+
+    class Early(Nodes):
+        async def query(self, cql: str, _: Sequence[object] = ()) -> list[dict[str, Any]]:
+            return [] if "cdc_streams" in cql else await super().query(cql)
+
+    with pytest.raises(Transient, match="no streams yet"):
+        await Generations(cast("Session", Early([1000]))).of_table("ks", "t")
+
+
+async def but_for_a(found: SourceTable) -> tuple[Generation, ...]:
+    """The generations of every table but ks.a, which has none yet."""
+    if found.spec.name == "a":
+        raise Transient("ScyllaDB: there is no stream generation for ks.a yet")
+    return (Generation(0, ()),)
+
+
+async def never(*_: object) -> Any:
+    """Nothing that a test waits for."""
+    await asyncio.Event().wait()
+
+
+async def test_a_table_without_streams_does_not_hold_up_the_others() -> None:
+    """Where one table has no generation yet the others are begun and kept up to date."""
+    session, settings, board = cast("Session", Nodes()), SourceSettings(), Board("p", "i")
+    source = stage.Source(session, settings, ["ks.*"], Start.LOG, board)
+    lanes = LaneSet(frozenset({0}), 1)
+    around = Surroundings(
+        session=session,
+        settings=settings,
+        in_flight=asyncio.Semaphore(1),
+        schema=SchemaWatch(session),
+        board=board,
+        start=Start.LOG,
+        lanes=lanes,
+        generations=but_for_a,
+        prepare=never,
+        hand_on=never,
+        published=never,
+    )
+    found = {
+        f"ks.{name}": SourceTable(
+            table({"p:p": "int"}, name=name), CdcOptions(enabled=True), "id", tablets=True
+        )
+        for name in "abc"
+    }
+    async with asyncio.TaskGroup() as group:
+        tables = stage._Tables(source, Assignment(lanes, {}), around, group)
+        with suppress(Transient):
+            await tables.update(Catalog("v1", found))
+        begun = sorted(tables._following)
+        for _, task in tables._following.values():
+            task.cancel()
+    assert begun == ["ks.b", "ks.c"]
