@@ -58,8 +58,8 @@ class Pipeline:
         """The table's committed positions by lane."""
         return (await read_lanes(self.settings, self.name, LANES)).positions[TABLE]
 
-    def transaction(self, lane_log: LaneLog, frontier_ms: int, lane: int = 0) -> Producer:
-        """An open transaction with a position record: of a worker that is about to die."""
+    def transaction(self, frontier_ms: int | None, lane: int = 0) -> Producer:
+        """An open transaction, with a position record or without: of a worker about to die."""
         producer = Producer(
             {
                 "bootstrap.servers": self.settings.bootstrap_servers,
@@ -69,9 +69,10 @@ class Pipeline:
         )
         producer.init_transactions(10)
         producer.begin_transaction()
-        value = encode_position(position(frontier_ms))
-        producer.produce(self.topic, value, position_key(TABLE), lane)
-        producer.flush(10)
+        if frontier_ms is not None:
+            value = encode_position(position(frontier_ms))
+            producer.produce(self.topic, value, position_key(TABLE), lane)
+            producer.flush(10)
         return producer
 
 
@@ -313,7 +314,7 @@ async def test_an_open_transaction_holds_up_who_takes_over(
         publisher = pipeline.publisher("a")
         publisher.publish(flush(first.fence(assignment, [0]), [(0, 1)]))
         publisher.close()
-        open_one = pipeline.transaction(first, 2)
+        open_one = pipeline.transaction(2)
         if with_offsets:
             open_one.send_offsets_to_transaction(*first.fence(assignment, [0]), 10)
     async with pipeline.member("a") as second:
@@ -326,11 +327,26 @@ async def test_an_open_transaction_holds_up_who_takes_over(
     assert frontiers(found) == {0: 2 if commits else 1}
 
 
+async def test_offsets_alone_hold_up_who_takes_over(pipeline: Pipeline) -> None:
+    """A transaction that has only offsets of a lane so far, and its records elsewhere, is waited
+    for as well.
+    """
+    async with pipeline.member("a") as first:
+        assignment = await assigned(first)
+        open_one = pipeline.transaction(None)
+        open_one.send_offsets_to_transaction(*first.fence(assignment, [0]), 10)
+    async with pipeline.member("a") as second:
+        with pytest.raises(TimeoutError):
+            await assigned(second, 2.5)
+        await asyncio.to_thread(open_one.abort_transaction, 10)
+        await assigned(second)
+
+
 async def test_the_client_waits_for_stable_offsets(pipeline: Pipeline) -> None:
     """Asked for the group's offsets while a transaction holds some, it gives no old ones."""
     async with pipeline.member("a") as lane_log:
         assignment = await assigned(lane_log)
-        open_one = pipeline.transaction(lane_log, 2)
+        open_one = pipeline.transaction(2)
         fence = lane_log.fence(assignment, [0])
         open_one.send_offsets_to_transaction(*fence, 10)
         asked = fence[0]
@@ -347,7 +363,7 @@ async def test_who_begins_to_publish_ends_what_its_former_self_left_open(
     """A transaction that a worker left open is aborted when one of its name begins to publish."""
     async with pipeline.member("a") as first:
         await assigned(first)
-        pipeline.transaction(first, 2)
+        pipeline.transaction(2)
         publisher = Publisher(pipeline.settings, f"{pipeline.name}-open", pipeline.topic)
         publisher.open()
     async with pipeline.member("a") as second:
