@@ -1,129 +1,36 @@
 """Lanes: what is restored, who may publish, and what a worker that lost them leaves behind."""
 
 import asyncio
-import itertools
 import os
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 
 import pytest
-from confluent_kafka import KafkaException, Producer
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import KafkaException
 
-from cdcd.config.settings import KafkaSettings
 from cdcd.model.errors import CdcdError, ConfigurationError, Transient, leading
-from cdcd.model.lane import Assignment
-from cdcd.model.position import Position
-from cdcd.transport.lane_log import LaneLog, Worker
-from cdcd.transport.lane_records import TABLES_KEY, encode_position, encode_tables, position_key
-from cdcd.transport.lane_state import read_lanes, settle_tables
+from cdcd.transport.lane_records import position_key
 from cdcd.transport.publisher import Flush, LaneWrite, Publisher
-from cdcd.transport.topics import Topics, lanes_topic
+from tests.integration.pipelines import (
+    LANES,
+    TABLE,
+    Pipeline,
+    assigned,
+    flush,
+    frontiers,
+    new_pipeline,
+    owning,
+    position,
+)
 from tests.stack import Stack
-
-LANES = 4
-TABLE = "ks.t"
-_number = itertools.count()
-
-
-@dataclass(frozen=True)
-class Pipeline:
-    """A pipeline of its own, whose lanes topic is there."""
-
-    name: str
-    settings: KafkaSettings
-
-    @property
-    def topic(self) -> str:
-        """Its lanes topic."""
-        return lanes_topic(self.name)
-
-    @asynccontextmanager
-    async def member(self, instance: str) -> AsyncIterator[LaneLog]:
-        """A worker's lane log."""
-        worker = Worker(self.name, instance, LANES)
-        async with LaneLog.open(self.settings, worker, Topics(self.settings)) as lane_log:
-            yield lane_log
-
-    def publisher(self, instance: str) -> Publisher:
-        """A worker's publisher, opened."""
-        made = Publisher(self.settings, f"{self.name}-{instance}", self.topic)
-        made.open()
-        return made
-
-    async def positions(self) -> dict[int, Position]:
-        """The table's committed positions by lane."""
-        return (await read_lanes(self.settings, self.name, LANES)).positions[TABLE]
-
-    def transaction(self, frontier_ms: int | None, lane: int = 0) -> Producer:
-        """An open transaction, with a position record or without: of a worker about to die."""
-        producer = Producer(
-            {
-                "bootstrap.servers": self.settings.bootstrap_servers,
-                "transactional.id": f"{self.name}-open",
-                "transaction.timeout.ms": 10_000,
-            }
-        )
-        producer.init_transactions(10)
-        producer.begin_transaction()
-        if frontier_ms is not None:
-            value = encode_position(position(frontier_ms))
-            producer.produce(self.topic, value, position_key(TABLE), lane)
-            producer.flush(10)
-        return producer
-
-
-def position(frontier_ms: int) -> Position:
-    """A position that is told by its frontier."""
-    return Position("log", 1, frontier_ms)
-
-
-def flush(
-    fence: tuple[list[Any], Any], positions: Iterable[tuple[int, int]], table: str = TABLE
-) -> Flush:
-    """A transaction of positions, given as lanes and frontiers."""
-    writes = [LaneWrite(n, position_key(table), encode_position(position(f))) for n, f in positions]
-    return Flush((), writes, *fence)
-
-
-async def assigned(lane_log: LaneLog, seconds: float = 15) -> Assignment:
-    """The assignment in force, soon."""
-    async with asyncio.timeout(seconds):
-        return await lane_log.assigned()
-
-
-async def owning(lane_log: LaneLog, lanes: int) -> Assignment:
-    """The assignment of so many lanes, soon."""
-    async with asyncio.timeout(30):
-        while True:
-            found = await lane_log.assigned()
-            if len(found.lanes.owned) == lanes:
-                return found
-            await lane_log.lost(found)
-
-
-def frontiers(assignment: Assignment) -> dict[int, int]:
-    """The restored frontiers by lane."""
-    return {lane: p.frontier_ms for lane, p in assignment.positions.get(TABLE, {}).items()}
 
 
 @pytest.fixture
 async def pipeline(stack: Stack) -> AsyncIterator[Pipeline]:
     """A pipeline that no other test uses."""
-    settings = KafkaSettings(
-        bootstrap_servers=stack.kafka,
-        topic_replication_factor=1,
-        topic_min_insync_replicas=1,
-        session_timeout_seconds=2,
-    )
-    made = Pipeline(f"lanes{os.getpid()}x{next(_number)}", settings)
-    await Topics(settings).make_lanes_topic(made.topic, LANES)
-    yield made
-    admin = AdminClient({"bootstrap.servers": stack.kafka})
-    admin.delete_topics([made.topic])[made.topic].result(10)
+    async with new_pipeline(stack) as made:
+        yield made
 
 
 async def test_a_first_worker_has_all_lanes_and_no_positions(pipeline: Pipeline) -> None:
@@ -279,7 +186,7 @@ async def test_a_record_that_is_too_large_is_not_tried_for_ever(pipeline: Pipeli
         fence = lane_log.fence(await assigned(lane_log), [0])
         publisher = pipeline.publisher("a")
         with pytest.raises(CdcdError) as failed:
-            publisher.publish(Flush((), [LaneWrite(0, b"large", bytes(2_000_000))], *fence))
+            publisher.publish(Flush((), [LaneWrite(0, b"large", bytes(11_000_000))], *fence))
         publisher.close()
     assert not isinstance(failed.value, Transient)
 
@@ -372,50 +279,3 @@ async def test_who_begins_to_publish_ends_what_its_former_self_left_open(
     publisher.close()
     assert frontiers(found) == {}
     assert await pipeline.positions() == {0: position(3)}
-
-
-async def test_the_set_of_tables_is_settled_once(pipeline: Pipeline) -> None:
-    """The first start says which tables the pipeline replicates; another set is refused."""
-    topics = Topics(pipeline.settings)
-
-    async def settle(*patterns: str) -> None:
-        await settle_tables(pipeline.settings, topics, pipeline.name, LANES, patterns)
-
-    await settle("ks.b", "ks.a")
-    await settle("ks.a", "ks.b", "ks.a")
-    for other in (["ks.a"], ["ks.a", "ks.b", "ks.c"], ["ks.*"]):
-        with pytest.raises(ConfigurationError, match=r"replicates ks\.a ks\.b, not ks\."):
-            await settle(*other)
-    state = await read_lanes(pipeline.settings, pipeline.name, LANES)
-    assert state.tables == ("ks.a", "ks.b")
-
-
-async def test_of_two_first_starts_at_once_one_wins(pipeline: Pipeline) -> None:
-    """Of two first starts with different sets at most one goes on, and its set stays."""
-    topics = Topics(pipeline.settings)
-    ended: list[str] = []
-
-    async def settle(pattern: str) -> None:
-        try:
-            await settle_tables(pipeline.settings, topics, pipeline.name, LANES, [pattern])
-        except ConfigurationError:
-            return
-        ended.append(pattern)
-
-    async with asyncio.TaskGroup() as group:
-        for pattern in ("ks.a", "ks.b", "ks.c"):
-            group.create_task(settle(pattern))
-    assert len(ended) <= 1
-    state = await read_lanes(pipeline.settings, pipeline.name, LANES)
-    assert state.tables in {("ks.a",), ("ks.b",), ("ks.c",)}
-    assert not ended or state.tables == tuple(ended)
-
-
-async def test_lanes_that_disagree_about_the_tables_are_read_alike(pipeline: Pipeline) -> None:
-    """Where two first starts crossed, every reader takes the same one of their sets."""
-    producer = Producer({"bootstrap.servers": pipeline.settings.bootstrap_servers})
-    for lane in range(LANES):
-        producer.produce(pipeline.topic, encode_tables([f"ks.t{lane}"]), TABLES_KEY, lane)
-    producer.flush(10)
-    sets = {(await read_lanes(pipeline.settings, pipeline.name, LANES)).tables for _ in range(5)}
-    assert len(sets) == 1

@@ -1,0 +1,68 @@
+"""The pipeline's set of tables: settled once, and the same for every reader."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from confluent_kafka import Producer
+
+from cdcd.model.errors import ConfigurationError
+from cdcd.transport.lane_records import TABLES_KEY, encode_tables
+from cdcd.transport.lane_state import read_lanes, settle_tables
+from cdcd.transport.topics import Topics
+from tests.integration.pipelines import LANES, Pipeline, new_pipeline
+from tests.stack import Stack
+
+
+@pytest.fixture
+async def pipeline(stack: Stack) -> AsyncIterator[Pipeline]:
+    """A pipeline that no other test uses."""
+    async with new_pipeline(stack) as made:
+        yield made
+
+
+async def test_the_set_of_tables_is_settled_once(pipeline: Pipeline) -> None:
+    """The first start says which tables the pipeline replicates; another set is refused."""
+    topics = Topics(pipeline.settings)
+
+    async def settle(*patterns: str) -> None:
+        await settle_tables(pipeline.settings, topics, pipeline.name, LANES, patterns)
+
+    await settle("ks.b", "ks.a")
+    await settle("ks.a", "ks.b", "ks.a")
+    for other in (["ks.a"], ["ks.a", "ks.b", "ks.c"], ["ks.*"]):
+        with pytest.raises(ConfigurationError, match=r"replicates ks\.a ks\.b, not ks\."):
+            await settle(*other)
+    state = await read_lanes(pipeline.settings, pipeline.name, LANES)
+    assert state.tables == ("ks.a", "ks.b")
+
+
+async def test_of_two_first_starts_at_once_one_wins(pipeline: Pipeline) -> None:
+    """Of two first starts with different sets at most one goes on, and its set stays."""
+    topics = Topics(pipeline.settings)
+    ended: list[str] = []
+
+    async def settle(pattern: str) -> None:
+        try:
+            await settle_tables(pipeline.settings, topics, pipeline.name, LANES, [pattern])
+        except ConfigurationError:
+            return
+        ended.append(pattern)
+
+    async with asyncio.TaskGroup() as group:
+        for pattern in ("ks.a", "ks.b", "ks.c"):
+            group.create_task(settle(pattern))
+    assert len(ended) <= 1
+    state = await read_lanes(pipeline.settings, pipeline.name, LANES)
+    assert state.tables in {("ks.a",), ("ks.b",), ("ks.c",)}
+    assert not ended or state.tables == tuple(ended)
+
+
+async def test_lanes_that_disagree_about_the_tables_are_read_alike(pipeline: Pipeline) -> None:
+    """Where two first starts crossed, every reader takes the set of the first lane."""
+    producer = Producer({"bootstrap.servers": pipeline.settings.bootstrap_servers})
+    for lane in range(LANES):
+        producer.produce(pipeline.topic, encode_tables([f"ks.t{lane}"]), TABLES_KEY, lane)
+    producer.flush(10)
+    sets = {(await read_lanes(pipeline.settings, pipeline.name, LANES)).tables for _ in range(5)}
+    assert sets == {("ks.t0",)}
