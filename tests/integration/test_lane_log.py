@@ -1,7 +1,6 @@
 """Lanes: what is restored, who may publish, and what a worker that lost them leaves behind."""
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
