@@ -118,11 +118,7 @@ class Follower:
                 group.create_task(self._follow(standing))
                 group.create_task(settler.run())
         except BaseExceptionGroup as failed:
-            error = leading(failed)
-            if isinstance(error, StatementRefused):
-                name = self._table.spec.full_name
-                raise TableStopped(name, error.message, "is the table still there?") from failed
-            raise error from failed
+            raise leading(failed) from failed
 
     def _view(self, standing: Standing) -> View | None:
         if self._readers is None:
@@ -170,6 +166,14 @@ class Follower:
                 readers = self._readers or await self._prepare()
                 wait_seconds = await self._step(standing, readers)
                 await self._stop(standing, readers)
+            except StatementRefused as refused:
+                # A column or the table itself was dropped since the catalog was read.
+                if await self._around.schema.version_after_now() == self._schema_version:
+                    name = self._table.spec.full_name
+                    hint = "is the table still there?"
+                    raise TableStopped(name, refused.message, hint) from refused
+                self._around.schema.want_catalog()
+                wait_seconds = self._pace.min_ms / 1000
             except Transient as error:
                 self._around.board.retried(STAGE, str(error))
                 wait_seconds = backoff.pause_seconds(failed)

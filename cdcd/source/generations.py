@@ -33,23 +33,32 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Generations:
-    """Keeps the descriptions that were read; they never change."""
+    """Keeps what was read: descriptions never change, and a generation that one node has shown is
+    not forgotten when a node that lags behind is asked next.
+    """
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._known: dict[tuple[str, int], Generation] = {}
+        self._starts: dict[str, set[int]] = {}
 
     async def of_vnodes(self) -> tuple[Generation, ...]:
         """The cluster's generations in order of their start."""
         rows = await self._session.query(VNODE_TIMES)
-        starts = sorted(_to_ms(row["time"]) for row in rows)
+        starts = self._all_starts("", (row["time"] for row in rows))
         return tuple([await self._vnode(start) for start in starts])
 
     async def of_table(self, keyspace: str, table: str) -> tuple[Generation, ...]:
         """One tablets table's generations in order of their start."""
         rows = await self._session.query(TABLET_TIMES, (keyspace, table))
-        starts = sorted(_to_ms(row["timestamp"]) for row in rows)
+        name = f"{keyspace}.{table}"
+        starts = self._all_starts(name, (row["timestamp"] for row in rows))
         return tuple([await self._tablets(keyspace, table, start) for start in starts])
+
+    def _all_starts(self, name: str, seen: Iterable[datetime]) -> list[int]:
+        known = self._starts.setdefault(name, set())
+        known |= {_to_ms(moment) for moment in seen}
+        return sorted(known)
 
     async def _vnode(self, start_ms: int) -> Generation:
         known = self._known.get(("", start_ms))

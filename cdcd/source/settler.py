@@ -23,6 +23,7 @@ from cdcd.source.ledger import Ledger
 from cdcd.source.listed import ListedRefreshes
 from cdcd.source.log_reader import LogReader
 from cdcd.source.scan import WindowTooWide
+from cdcd.source.session import StatementRefused
 from cdcd.source.settling import Settling
 from cdcd.source.touched import Touched, hash_of, touched
 from cdcd.source.windows import generations_to_settle
@@ -87,8 +88,8 @@ class Settler:
         while True:
             try:
                 did_something = await self._step()
-            except Transient:
-                # The follower meets the same trouble at once and reports it.
+            except (Transient, StatementRefused):
+                # The follower meets the same trouble, and reports or ends it.
                 await asyncio.sleep(backoff.pause_seconds(failed))
                 failed += 1
                 continue

@@ -56,7 +56,9 @@ class Lanes(Protocol):
         """The hashes of the table's published rows with times of a window, read back."""
 
     async def publish(self, assignment: Assignment, batches: Sequence[Batch]) -> None:
-        """Commit changes and positions together. Raises LanesLost, Transient or Fatal."""
+        """Commit changes and positions together. Raises LanesLost, Transient, Fatal, and
+        TableStopped when nothing was committed because of one table.
+        """
 
 
 @dataclass(frozen=True)
@@ -104,9 +106,9 @@ async def _follow(source: Source, lanes: Lanes, assignment: Assignment) -> None:
         hand_on=batches.put,
     )
     async with asyncio.TaskGroup() as group:
-        group.create_task(_publish(lanes, assignment, batches))
-        group.create_task(_watch(lanes, assignment))
         tables = _Tables(source, assignment, around, group)
+        group.create_task(_publish(lanes, assignment, batches, tables))
+        group.create_task(_watch(lanes, assignment))
         group.create_task(_follow_catalog(source, tables, around))
         group.create_task(_follow_requests(lanes, assignment, tables))
 
@@ -116,7 +118,9 @@ async def _watch(lanes: Lanes, assignment: Assignment) -> None:
     raise LanesLost
 
 
-async def _publish(lanes: Lanes, assignment: Assignment, batches: "asyncio.Queue[Batch]") -> None:
+async def _publish(
+    lanes: Lanes, assignment: Assignment, batches: "asyncio.Queue[Batch]", tables: "_Tables"
+) -> None:
     """Publish what is there in one transaction; what comes meanwhile is the next one."""
     while True:
         ready = [await batches.get()]
@@ -124,7 +128,14 @@ async def _publish(lanes: Lanes, assignment: Assignment, batches: "asyncio.Queue
         while changes < TRANSACTION_CHANGES and not batches.empty():
             ready.append(batches.get_nowait())
             changes += len(ready[-1].events)
-        await lanes.publish(assignment, ready)
+        # A table that was stopped has nothing more to say, so that its position stays before what
+        # could not be published.
+        while ready := [b for b in ready if not tables.has_stopped(b.table.full_name)]:
+            try:
+                await lanes.publish(assignment, ready)
+                break
+            except TableStopped as stopped:
+                tables.stop(stopped)
 
 
 async def _follow_requests(lanes: Lanes, assignment: Assignment, tables: "_Tables") -> None:
@@ -174,8 +185,13 @@ class _Tables:
 
     async def update(self, catalog: Catalog) -> None:
         """Begin new tables, tell followers of changed ones, end those that cannot go on."""
+        failed: list[Transient] = []
         for name, table in catalog.tables.items():
-            generations = await self._around.generations(table)
+            try:
+                generations = await self._around.generations(table)
+            except Transient as error:
+                failed.append(error)
+                continue
             if name in self._following:
                 self._following[name][0].update(table, generations, catalog.version)
             else:
@@ -190,6 +206,8 @@ class _Tables:
                 self._told.add(name)
         for name in self._following.keys() - catalog.tables.keys() - self._told:
             self._end(name, "was dropped", "its target stays as it is")
+        if failed:
+            raise failed[0]
 
     def _begin(self, table: SourceTable, generations: tuple[Generation, ...], version: str) -> None:
         name = table.spec.full_name
@@ -207,12 +225,19 @@ class _Tables:
         self._following[name] = (follower, task)
 
     def _end(self, name: str, reason: str, hint: str) -> None:
-        if name in self._told:
-            return
-        self._told.add(name)
-        if name in self._following:
-            self._following[name][1].cancel()
-        _stop(self._board, TableStopped(name, reason, hint))
+        if name not in self._told:
+            self.stop(TableStopped(name, reason, hint))
+
+    def stop(self, stopped: TableStopped) -> None:
+        """End a table's follower, and say why."""
+        self._told.add(stopped.table)
+        if stopped.table in self._following:
+            self._following[stopped.table][1].cancel()
+        _stop(self._board, stopped)
+
+    def has_stopped(self, name: str) -> bool:
+        """Whether a table was followed and is no more."""
+        return name in self._following and name in self._told
 
 
 async def _generations_of(generations: Generations, table: SourceTable) -> tuple[Generation, ...]:

@@ -55,14 +55,34 @@ def _ignore(_: KafkaError) -> None:
     pass
 
 
+def consumer_failure(error: KafkaError, doing: str) -> CdcdError:
+    """What an error that a consumer read in place of a record means.
+
+    With the classic protocol the one fatal error is that another member has this one's group
+    instance id (librdkafka's introduction, "Fatal consumer errors").
+    """
+    if error.code() == KafkaError._FATAL:  # noqa: SLF001
+        return _fenced(doing)
+    return failure(error, doing)
+
+
+def _fenced(doing: str) -> CdcdError:
+    return ConfigurationError(
+        f"Kafka: {doing}: another worker runs under this one's name",
+        "give each worker an `instance` of its own",
+    )
+
+
 def failure(error: KafkaException | KafkaError, doing: str) -> CdcdError:
     """What a client's error means; `doing` is what was tried, in the words of a sentence."""
     cause: KafkaError = error.args[0] if isinstance(error, KafkaException) else error
     message = f"Kafka: {doing}: {cause.str()}"
     if cause.code() in _FENCED:
+        return _fenced(doing)
+    if cause.code() == KafkaError.MSG_SIZE_TOO_LARGE:
         return ConfigurationError(
-            f"Kafka: {doing}: another worker runs under this one's name",
-            "give each worker an `instance` of its own",
+            f"Kafka: {doing}: a record is larger than the brokers take",
+            "raise max.message.bytes of the topic and message.max.bytes of the brokers",
         )
     if cause.code() in _REFUSED:
         return ConfigurationError(message, "see [kafka] in the settings and the user's rights")

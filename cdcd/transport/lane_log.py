@@ -30,7 +30,7 @@ from cdcd.model.fingerprint import Cell, Fingerprint
 from cdcd.model.lane import Assignment, LaneSet, LanesLost
 from cdcd.model.position import Position
 from cdcd.model.refresh import Listed, Request
-from cdcd.transport.kafka import PARTITION_EOF, client_properties, failure
+from cdcd.transport.kafka import PARTITION_EOF, client_properties, consumer_failure, failure
 from cdcd.transport.lane_records import (
     cell_of_key,
     decode_cell,
@@ -175,7 +175,7 @@ class LaneLog:
         error = message.error()
         lane, offset = message.partition(), message.offset()
         if error is not None and error.code() != PARTITION_EOF:
-            raise failure(error, "reading the lanes")
+            raise consumer_failure(error, "reading the lanes")
         if lane is None or offset is None:
             return
         self._offsets[lane] = offset if error is not None else offset + 1

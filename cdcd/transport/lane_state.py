@@ -1,6 +1,7 @@
 """The lanes topic read from outside: the pipeline's set of tables, and positions for `status`."""
 
 import asyncio
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ class LaneState:
 
     positions: dict[str, dict[int, Position]] = field(default_factory=lambda: defaultdict(dict))
     tables: tuple[str, ...] | None = None
+    # Where first starts crossed lanes may differ: for every reader the first lane is right.
+    tables_lane: int = sys.maxsize
 
 
 async def read_lanes(settings: KafkaSettings, pipeline: str, lanes: int) -> LaneState:
@@ -81,8 +84,8 @@ def _take(state: LaneState, lane: int, key: bytes, value: bytes | None) -> None:
             state.positions[table].pop(lane, None)
         else:
             state.positions[table][lane] = decode_position(value)
-    elif key == TABLES_KEY and value is not None:
-        state.tables = decode_tables(value)
+    elif key == TABLES_KEY and value is not None and lane <= state.tables_lane:
+        state.tables, state.tables_lane = decode_tables(value), lane
 
 
 async def settle_tables(

@@ -14,7 +14,7 @@ from confluent_kafka import KafkaException, Producer, TopicPartition
 
 from cdcd.config.settings import KafkaSettings
 from cdcd.model.change import Batch, ChangeEvent
-from cdcd.model.errors import TableStopped
+from cdcd.model.errors import TableStopped, Transient
 from cdcd.model.table import TableSpec
 from cdcd.ops.board import wall_clock_ms
 from cdcd.transport.avro import BareCodec, Codec
@@ -24,7 +24,7 @@ from cdcd.transport.partitioner import partition_of
 from cdcd.transport.records import LATE_HEADER
 from cdcd.transport.registry import IncompatibleSchema, Registry
 from cdcd.transport.schema import key_schema, partition_schema, value_schema
-from cdcd.transport.topics import Topics, change_topic
+from cdcd.transport.topics import RECORD_BYTES_MAX, Topics, change_topic
 
 Headers = list[tuple[str, str | bytes | None]]
 
@@ -107,12 +107,22 @@ class Flush:
     group: Any
 
 
+class RecordTooLarge(Exception):
+    """A change that is too large for a record."""
+
+    def __init__(self, table: str, size_bytes: int) -> None:
+        super().__init__(table, size_bytes)
+        self.table = table
+        self.size_bytes = size_bytes
+
+
 class Publisher:
     """A transactional producer. Every method blocks and belongs to one thread."""
 
     def __init__(self, settings: KafkaSettings, transactional_id: str, lanes_topic: str) -> None:
         timeout_ms = int(settings.transaction_timeout_seconds * 1000)
         self._timeout_seconds = settings.request_timeout_seconds
+        self._transaction_seconds = settings.transaction_timeout_seconds
         self._lanes_topic = lanes_topic
         self._producer = Producer(
             client_properties(settings, "source")
@@ -123,6 +133,7 @@ class Publisher:
                 "compression.type": settings.compression,
                 "linger.ms": 5,
                 "queue.buffering.max.messages": 200_000,
+                "message.max.bytes": RECORD_BYTES_MAX,
                 "delivery.report.only.error": True,
             }
         )
@@ -135,16 +146,14 @@ class Publisher:
             raise failure(error, "beginning to publish") from error
 
     def publish(self, flush: Flush) -> None:
-        """One transaction. On any failure the publisher must be given up."""
+        """One transaction. On Transient and Fatal the publisher must be given up; TableStopped says
+        of one table that its changes cannot be published, and nothing of the flush was.
+        """
         producer = self._producer
+        began = time.monotonic()
         try:
             producer.begin_transaction()
-            now_ms = wall_clock_ms()
-            for writer, batch in flush.changes:
-                for event in batch.events:
-                    partition, key, value = writer.record(event, now_ms)
-                    headers = _LATE if event.is_late else None
-                    self._produce(writer.topic, value, key, partition, headers)
+            self._produce_changes(flush)
             for write in flush.lanes:
                 self._produce(self._lanes_topic, write.value, write.key, write.lane)
             # The broker checks the generation when it takes the offsets: after all records.
@@ -153,9 +162,35 @@ class Publisher:
                 list(flush.offsets), flush.group, self._timeout_seconds
             )
             producer.commit_transaction(self._timeout_seconds)
+        except RecordTooLarge as large:
+            # Nothing is in doubt: the transaction is given up before its end was asked for.
+            try:
+                producer.abort_transaction(self._timeout_seconds)
+            except KafkaException as error:
+                raise failure(error, "publishing") from error
+            raise TableStopped(
+                large.table,
+                f"a change has {large.size_bytes} bytes as a record, and Kafka takes"
+                f" {RECORD_BYTES_MAX}",
+                "make the row smaller, then copy the table anew",
+                needs_snapshot=True,
+            ) from large
         except KafkaException as error:
             self._abort()
+            if time.monotonic() - began > self._transaction_seconds:
+                # Brokers fence who let a transaction time out as they fence a second worker.
+                raise Transient("Kafka: publishing took longer than a transaction may") from error
             raise failure(error, "publishing") from error
+
+    def _produce_changes(self, flush: Flush) -> None:
+        now_ms = wall_clock_ms()
+        for writer, batch in flush.changes:
+            for event in batch.events:
+                partition, key, value = writer.record(event, now_ms)
+                if len(value) > RECORD_BYTES_MAX:
+                    raise RecordTooLarge(writer.table.full_name, len(value))
+                headers = _LATE if event.is_late else None
+                self._produce(writer.topic, value, key, partition, headers)
 
     def _produce(
         self,

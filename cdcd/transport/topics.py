@@ -11,7 +11,13 @@ from confluent_kafka import (
     TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+from confluent_kafka.admin import (
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
 
 from cdcd.config.settings import KafkaSettings
 from cdcd.model.errors import ConfigurationError
@@ -19,6 +25,9 @@ from cdcd.model.table import TableSpec
 from cdcd.transport.kafka import client_properties, failure
 
 _INTERNAL = "cdcd"
+
+# A change holds a row, which may be larger than the brokers' default of 1 MiB.
+RECORD_BYTES_MAX = 10 * 1024 * 1024
 
 
 def change_topic(pipeline: str, table: TableSpec) -> str:
@@ -69,6 +78,7 @@ class Topics:
         config = {
             "cleanup.policy": "delete",
             "retention.ms": str(settings.topic_retention_hours * 3_600_000),
+            "max.message.bytes": str(RECORD_BYTES_MAX),
             "min.insync.replicas": str(settings.topic_min_insync_replicas),
         }
         return await self._make(name, settings.topic_partitions, config)
@@ -92,6 +102,22 @@ class Topics:
                 f"the pipeline has {found} lanes, and the settings say {lanes}",
                 "it is fixed when a pipeline is made: set `lanes` back, or use another name",
             )
+
+        policy = await self._setting(name, "cleanup.policy")
+        if policy != "compact":
+            raise ConfigurationError(
+                f"topic {name} has cleanup.policy={policy}, and forgets where the lanes stand",
+                "set it to compact",
+            )
+
+    async def _setting(self, topic: str, setting: str) -> str:
+        resource = ConfigResource(ResourceType.TOPIC, topic)
+        future = self._admin.describe_configs([resource])[resource]
+        try:
+            found = await asyncio.to_thread(future.result, self._timeout_seconds)
+        except KafkaException as error:
+            raise failure(error, f"describing topic {topic}") from error
+        return str(found[setting].value)
 
     async def _make(self, name: str, partitions: int, config: dict[str, str]) -> int:
         known = (await self.partitions()).get(name)
