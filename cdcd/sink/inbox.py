@@ -112,7 +112,8 @@ class Inbox:
             for number, offset in behind.items()
             if offset != (self._starts[number] or 0)
         ]
-        self._starts.update(behind)
+        # A partition that makes no step keeps its start: "nothing saved" is not offset 0.
+        self._starts.update({move.partition: move.next_offset for move in moves})
         return Slice(self.epoch, records, moves)
 
 

@@ -122,3 +122,15 @@ def test_slices_hold_every_record_once_and_in_order(
             saved[move.partition] = move.next_offset
             assert taken[move.partition][-1] == move.next_offset - 1
     assert taken == offered
+
+
+def test_an_empty_partition_whose_end_was_seen_is_still_new() -> None:
+    """A partition that was seen empty with nothing saved begins so when a record comes.
+
+    Taken for saved at offset 0 its first step would be refused, as if another worker had made it.
+    """
+    box = inbox(p0=None)
+    box.offer_end(0, 0)
+    assert box.take(10, 1000).moves == []
+    box.offer(record(0, 0))
+    assert box.take(10, 1000).moves == [Move(0, None, 1)]
