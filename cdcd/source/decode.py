@@ -16,7 +16,7 @@ from cdcd.model.change import (
     Operation,
 )
 from cdcd.model.cqlvalue import Decoder, decoder
-from cdcd.model.errors import TableStopped
+from cdcd.model.errors import TableStopped, Transient
 from cdcd.model.position import uuid_time_us
 from cdcd.model.table import TableSpec
 from cdcd.source.multicell import MulticellDecoder
@@ -136,14 +136,15 @@ class LogDecoder:
         TableStopped for rows that this decoder does not know how to read.
         """
         if rows[-1][_END] != b"\x01":
-            raise TableStopped(
-                self._table.full_name, "a group of log rows has no end", "report this as a bug"
-            )
+            # A group is one mutation of one partition, so its end is there or soon will be.
+            raise Transient(f"ScyllaDB: {self._table.full_name}: a group of log rows has no end")
         raw_key = [rows[0][at] or b"" for at, _ in self._partition]
         token = self._token_of(serialized_key(raw_key))
         partition = tuple(
             decode(raw) for raw, (_, decode) in zip(raw_key, self._partition, strict=True)
         )
+        if None in partition:
+            raise self._unreadable("its log has an empty value in a key")
         found: list[ChangeEvent] = []
         start: RawRow | None = None
         for row in rows:
@@ -202,9 +203,13 @@ class LogDecoder:
         )
 
     def _clustering_of(self, row: RawRow) -> tuple[AvroValue, ...]:
-        return tuple(
-            None if (raw := row[at]) is None else decode(raw) for at, decode in self._clustering
-        )
+        found = [
+            (raw, None if raw is None else decode(raw))
+            for raw, decode in ((row[at], decode) for at, decode in self._clustering)
+        ]
+        if any(raw is not None and value is None for raw, value in found):
+            raise self._unreadable("its log has an empty value in a key")
+        return tuple(value for _, value in found)
 
     def _range(
         self, start: RawRow, end: RawRow, partition: tuple[AvroValue, ...], token: int

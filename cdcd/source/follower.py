@@ -16,7 +16,6 @@ from cdcd.model.errors import TableStopped, Transient, leading
 from cdcd.model.lane import LaneSet, lane_of
 from cdcd.model.position import Generation
 from cdcd.model.refresh import Request
-from cdcd.ops.board import wall_clock_ms
 from cdcd.ops.retry import Backoff
 from cdcd.ops.status import StageState
 from cdcd.source.agenda import Agenda
@@ -44,8 +43,9 @@ REFRESHES_AT_ONCE = 200
 
 @dataclass(frozen=True)
 class Readers:
-    """The readers of a table as it is now."""
+    """The readers of a table as it was at one version of the schema."""
 
+    version: str
     log: LogReader
     keys: KeyReader
     base: BaseReader
@@ -96,10 +96,12 @@ class Follower:
         self, table: SourceTable, generations: tuple[Generation, ...], schema_version: str
     ) -> None:
         """Take over what the catalog says now, before the first run too."""
-        if self._readers is not None and table.spec != self._readers.log.table:
-            self._readers = None
         self._table, self._generations = table, generations
         self._schema_version = schema_version
+        readers = self._readers
+        if readers is not None:
+            same = table.spec == readers.log.table
+            self._readers = replace(readers, version=schema_version) if same else None
 
     async def run(self) -> None:
         """Read until cancelled. Raises TableStopped where this table cannot go on."""
@@ -107,6 +109,7 @@ class Follower:
         tools = Tools(
             view=lambda: self._view(standing),
             generations=lambda: self._around.generations(self._table),
+            is_current=self._is_current,
             learn=self._confidence.learn,
             publish=self._at_a_stop,
             published=self._around.published,
@@ -124,7 +127,9 @@ class Follower:
         if self._readers is None:
             return None
         frontier_ms = standing.progress.frontier_ms
-        return View(self._readers.log, self._readers.keys, self._around.lanes, frontier_ms)
+        now_ms = self._around.clock.now_ms()
+        readers, lanes = self._readers, self._around.lanes
+        return View(readers.version, readers.log, readers.keys, lanes, frontier_ms, now_ms)
 
     async def _at_a_stop(self, found: Found) -> None:
         """Have what a pass found published at the next stop, and return when it is committed."""
@@ -137,7 +142,7 @@ class Follower:
         """Where the table stands. New lanes' positions are handed on at once, so that they are
         saved before anything is read, and a restart begins at the same place.
         """
-        around, saved, now_ms = self._around, self._saved, wall_clock_ms()
+        around, saved, now_ms = self._around, self._saved, self._around.clock.now_ms()
         for position in saved.positions.values():
             check_saved(self._table, self._generations, position, now_ms)
         positions = dict(saved.positions)
@@ -168,11 +173,10 @@ class Follower:
                 await self._stop(standing, readers)
             except StatementRefused as refused:
                 # A column or the table itself was dropped since the catalog was read.
-                if await self._around.schema.version_after_now() == self._schema_version:
+                if await self._is_current(self._schema_version):
                     name = self._table.spec.full_name
                     hint = "is the table still there?"
                     raise TableStopped(name, refused.message, hint) from refused
-                self._around.schema.want_catalog()
                 wait_seconds = self._pace.min_ms / 1000
             except Transient as error:
                 self._around.board.retried(STAGE, str(error))
@@ -187,7 +191,7 @@ class Follower:
     async def _pause(self, wait_seconds: float) -> None:
         """Wait for the next window, or until there is something to do at a stop."""
         self._woken.clear()
-        limit_seconds = self._agenda.wait_seconds(wall_clock_ms(), wait_seconds)
+        limit_seconds = self._agenda.wait_seconds(self._around.clock.now_ms(), wait_seconds)
         try:
             async with asyncio.timeout(limit_seconds):
                 await self._woken.wait()
@@ -203,22 +207,30 @@ class Follower:
 
     async def _prepare(self) -> Readers:
         """Readers for the table as it is now, once its changes can be published."""
-        around, spec = self._around, self._table.spec
+        around, spec, version = self._around, self._table.spec, self._schema_version
         await around.prepare(spec)
         settings, in_flight = around.settings, around.in_flight
         readers = Readers(
+            version,
             LogReader(around.session, spec, settings, in_flight),
             KeyReader(around.session, spec, settings, in_flight),
             BaseReader(around.session, spec, settings.page_rows, in_flight),
         )
-        if spec == self._table.spec:
+        if version == self._schema_version:
             self._readers = readers
         return readers
+
+    async def _is_current(self, version: str) -> bool:
+        """Whether the schema is still of that version; if not, the catalog is read anew."""
+        if await self._around.schema.version_after_now() == version:
+            return True
+        self._around.schema.want_catalog()
+        return False
 
     async def _step(self, standing: Standing, readers: Readers) -> float:
         """Read the next window, if one is due; gives the seconds to wait before the next step."""
         around, table, generations = self._around, self._table, self._generations
-        version, progress, now_ms = self._schema_version, standing.progress, wall_clock_ms()
+        progress, now_ms = standing.progress, around.clock.now_ms()
         for position in progress.positions.values():
             check_saved(table, generations, position, now_ms)
         head_ms = now_ms - self._confidence.distance_ms
@@ -229,14 +241,14 @@ class Follower:
         generation, window = due
         lanes = LaneSet(progress.hindmost(), around.lanes.lanes)
         try:
-            events = await readers.log.read(streams_of(generation, lanes), lanes, window)
+            read = await readers.log.read(streams_of(generation, lanes), lanes, window)
         except WindowTooWide:
             self._width_ms = (window.end_ms - window.start_ms) // 2
             return 0.0
-        if events and await around.schema.version_after_now() != version:
-            around.schema.want_catalog()
+        events = read.events
+        if events and not await self._is_current(readers.version):
             return self._pace.min_ms / 1000
-        self._width_ms = next_width(self._width_ms, len(events), self._pace)
+        self._width_ms = next_width(self._width_ms, read.rows, self._pace)
         self._pause_ms = self._pace.min_ms if events else min(self._pause_ms * 2, self._idle_ms)
         # No await from here to the batch: the settler must not see a frontier whose rows the
         # ledger does not have yet.
@@ -255,7 +267,7 @@ class Follower:
         settled_ms = standing.settling.settled_ms
         cells = standing.ledger.add(events, settled_ms)
         batch = Batch(readers.log.table, events, standing.progress.settled(settled_ms))
-        now_ms = wall_clock_ms()
+        now_ms = self._around.clock.now_ms()
         if now_ms - self._saved_at_ms < self._save_after_ms:
             return replace(batch, cells=cells)
         self._saved_at_ms = now_ms
@@ -272,14 +284,14 @@ class Follower:
         while self._found:
             found, done = self._found[0]
             scopes = {touched(e): e.token for e in found.late} | dict(found.again)
-            due_ms = wall_clock_ms() + standing.settling.horizon_ms
+            due_ms = self._around.clock.now_ms() + standing.settling.horizon_ms
             again = [(touched(e), e.token) for e in found.late] if found.is_last_pass else []
             requests = self._requests(scopes.items())
             asked = self._requests(again, due_ms)
             await self._refresh(standing, readers, requests, (found.late, asked))
             self._found.pop(0)
             done.set()
-        due = self._agenda.due(wall_clock_ms(), REFRESHES_AT_ONCE)
+        due = self._agenda.due(self._around.clock.now_ms(), REFRESHES_AT_ONCE)
         if due:
             await self._refresh(standing, readers, due)
             self._agenda.remove(due)
@@ -294,8 +306,10 @@ class Follower:
         """Refresh what the requests name, behind the late changes that made it necessary."""
         around, table = self._around, readers.log.table
         await self._hand_on_and_wait(Batch(table, (), {}))
-        now_ms = wall_clock_ms()
+        now_ms = self._around.clock.now_ms()
         reads = await together(readers.base.read(r.scope, now_ms * 1000) for r in requests)
+        if not await self._is_current(readers.version):
+            raise Transient("ScyllaDB: the schema changed during a refresh")
         expiring = [
             replace(r, id=uuid4().hex, due_ms=now_ms + found.expires_in_seconds * 1000)
             for r, found in zip(requests, reads, strict=True)

@@ -15,6 +15,7 @@ from cdcd.model.position import RING_MAX, RING_MIN, Generation, StreamRange, Tok
 from cdcd.source.lanes import unwrapped
 from cdcd.source.session import Session
 
+PEERS = "SELECT peer FROM system.peers"
 VNODE_TIMES = (
     "SELECT time FROM system_distributed.cdc_generation_timestamps WHERE key = 'timestamps'"
 )
@@ -44,9 +45,11 @@ class Generations:
 
     async def of_vnodes(self) -> tuple[Generation, ...]:
         """The cluster's generations in order of their start."""
-        rows = await self._session.query(VNODE_TIMES)
+        # The servers write these tables by the same rule.
+        quorum = bool(await self._session.query(PEERS))
+        rows = await self._session.query(VNODE_TIMES, quorum=quorum)
         starts = self._all_starts("", (row["time"] for row in rows))
-        return tuple([await self._vnode(start) for start in starts])
+        return tuple([await self._vnode(start, quorum=quorum) for start in starts])
 
     async def of_table(self, keyspace: str, table: str) -> tuple[Generation, ...]:
         """One tablets table's generations in order of their start."""
@@ -60,10 +63,11 @@ class Generations:
         known |= {_to_ms(moment) for moment in seen}
         return sorted(known)
 
-    async def _vnode(self, start_ms: int) -> Generation:
+    async def _vnode(self, start_ms: int, *, quorum: bool) -> Generation:
         known = self._known.get(("", start_ms))
         if known is None:
-            rows = await self._session.query(VNODE_STREAMS, (_from_ms(start_ms),))
+            at = (_from_ms(start_ms),)
+            rows = await self._session.query(VNODE_STREAMS, at, quorum=quorum)
             if not rows:
                 raise Transient("ScyllaDB: a new generation has no streams yet")
             known = self._known["", start_ms] = Generation(start_ms, vnode_ranges(rows))

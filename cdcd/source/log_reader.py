@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from cdcd.config.settings import SourceSettings
 from cdcd.model.change import ChangeEvent
@@ -11,6 +12,13 @@ from cdcd.model.table import TableSpec
 from cdcd.source.decode import LogDecoder, RawRow, log_columns
 from cdcd.source.scan import Scan, Take, select
 from cdcd.source.session import Session, partition_token
+
+
+class Read(NamedTuple):
+    """Changes of a window, and how many log rows were read for them."""
+
+    events: list[ChangeEvent]
+    rows: int
 
 
 class LogReader:
@@ -28,9 +36,7 @@ class LogReader:
         self._decoder = LogDecoder(table, partition_token)
         self._scan = Scan(session, select(table, log_columns(table)), settings, in_flight)
 
-    async def read(
-        self, streams: Sequence[bytes], lanes: LaneSet, window: Window
-    ) -> list[ChangeEvent]:
+    async def read(self, streams: Sequence[bytes], lanes: LaneSet, window: Window) -> Read:
         """The changes of a window in the given lanes.
 
         Changes of one partition are in the log's order, because a partition has one stream in a
@@ -46,8 +52,9 @@ class LogReader:
             return lambda rows: self._decode(rows, lanes, part)
 
         divisible = window.end_ms - window.start_ms > 1
-        await self._scan.read(streams, window, taker, self._rows_max if divisible else None)
-        return [event for part in parts for event in part]
+        rows_max = self._rows_max if divisible else None
+        rows = await self._scan.read(streams, window, taker, rows_max)
+        return Read([event for part in parts for event in part], rows)
 
     def _decode(self, rows: Sequence[RawRow], lanes: LaneSet, events: list[ChangeEvent]) -> None:
         decoded = self._decoder.group(rows)

@@ -42,10 +42,10 @@ class Scan:
         window: Window,
         takers: Callable[[], Take],
         rows_max: int | None = None,
-    ) -> None:
-        """Hand every group of the window on. Each query has a taker of its own, so that the order
-        within a stream is the log's. Raises WindowTooWide past `rows_max`; Transient,
-        StatementRefused.
+    ) -> int:
+        """Hand every group of the window on; gives the number of rows. Each query has a taker of
+        its own, so that the order within a stream is the log's. Raises WindowTooWide past
+        `rows_max`; Transient, StatementRefused.
         """
         if self._statement is None:
             self._statement = await self._session.prepare(self._text, self._settings.page_rows)
@@ -57,6 +57,7 @@ class Scan:
         await together(
             self._read(statement, (chunk, *bounds), takers(), budget) for chunk in chunks
         )
+        return budget.spent
 
     async def _read(
         self, statement: Statement, params: Sequence[object], take: Take, budget: "_Budget"
@@ -77,14 +78,13 @@ class _Budget:
     """Rows that the parallel queries of a window may still bring; None is no limit."""
 
     def __init__(self, rows: int | None) -> None:
+        self.spent = 0
         self._rows = rows
 
     def spend(self, rows: int) -> None:
         """Count a page. Raises WindowTooWide when the budget is used up."""
-        if self._rows is None:
-            return
-        self._rows -= rows
-        if self._rows < 0:
+        self.spent += rows
+        if self._rows is not None and self.spent > self._rows:
             raise WindowTooWide
 
 

@@ -36,7 +36,13 @@ from cassandra.cqltypes import BytesType
 from cassandra.metadata import Murmur3Token
 from cassandra.policies import DCAwareRoundRobinPolicy, RoundRobinPolicy, TokenAwarePolicy
 from cassandra.protocol import ErrorMessage, ProtocolHandler, SyntaxException
-from cassandra.query import BoundStatement, PreparedStatement, dict_factory, tuple_factory
+from cassandra.query import (
+    BoundStatement,
+    PreparedStatement,
+    SimpleStatement,
+    dict_factory,
+    tuple_factory,
+)
 
 from cdcd.config.settings import ScyllaSettings
 from cdcd.model.errors import CdcdError, ConfigurationError, Transient
@@ -135,9 +141,13 @@ class Session:
             raise failure(error, "connecting") from error
         self._raw.client_protocol_handler = _RawProtocol
 
-    async def query(self, cql: str, params: Sequence[object] = ()) -> list[dict[str, Any]]:
-        """All rows of a small query, as dicts."""
-        future = self._rows.execute_async(cql, tuple(params) or None)
+    async def query(
+        self, cql: str, params: Sequence[object] = (), *, quorum: bool = False
+    ) -> list[dict[str, Any]]:
+        """All rows of a small query, as dicts; from one replica, or from a quorum."""
+        level = ConsistencyLevel.QUORUM if quorum else ConsistencyLevel.ONE
+        statement = SimpleStatement(cql, consistency_level=level, is_idempotent=True)
+        future = self._rows.execute_async(statement, tuple(params) or None)
         rows: list[dict[str, Any]] = []
         async for page in _pages(future, cql):
             rows += page

@@ -15,7 +15,7 @@ from cdcd.model.fingerprint import CELL_MS
 from cdcd.model.lane import LaneSet
 from cdcd.model.position import Generation, Window
 from cdcd.model.table import TableSpec
-from cdcd.ops.board import Board, wall_clock_ms
+from cdcd.ops.board import Board
 from cdcd.ops.retry import Backoff
 from cdcd.source.key_reader import KeyReader
 from cdcd.source.lanes import streams_of
@@ -49,12 +49,14 @@ class Found:
 
 @dataclass(frozen=True)
 class View:
-    """The table as its follower sees it now."""
+    """The table as its follower sees it now, at one version of the schema."""
 
+    version: str
     log: LogReader
     keys: KeyReader
     lanes: LaneSet
     frontier_ms: int
+    now_ms: int
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class Tools:
 
     view: Callable[[], View | None]
     generations: Callable[[], Awaitable[tuple[Generation, ...]]]
+    is_current: Callable[[str], Awaitable[bool]]
     learn: Callable[[int], None]
     publish: Callable[[Found], Awaitable[None]]
     published: Callable[[TableSpec, Window], Awaitable[frozenset[int]]]
@@ -101,7 +104,7 @@ class Settler:
         view = self._tools.view()
         if view is None:
             return False
-        due = self._settling.due(view.frontier_ms, wall_clock_ms(), SPAN_MS)
+        due = self._settling.due(view.frontier_ms, view.now_ms, SPAN_MS)
         if due is None:
             return False
         number, window = due
@@ -109,6 +112,8 @@ class Settler:
         # goes by is read after the pass has begun.
         generations = await self._tools.generations()
         found = await self._look(view, generations, window, number == self._settling.last_pass)
+        if found.late and not await self._tools.is_current(view.version):
+            return True
         if number == 0:
             self._tools.learn(len(found.late))
         if found.late or found.again:
@@ -149,7 +154,7 @@ class Settler:
     async def _events(self, view: View, streams: list[bytes], window: Window) -> list[ChangeEvent]:
         """The window's changes, read in halves where it is too wide for one read."""
         try:
-            return await view.log.read(streams, view.lanes, window)
+            return (await view.log.read(streams, view.lanes, window)).events
         except WindowTooWide:
             middle = (window.start_ms + window.end_ms) // 2
             halves = (Window(window.start_ms, middle), Window(middle, window.end_ms))

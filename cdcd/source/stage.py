@@ -7,7 +7,7 @@ Kafka nor PostgreSQL; whoever assigns lanes and publishes is given to it.
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
@@ -26,6 +26,7 @@ from cdcd.source.follower import Follower
 from cdcd.source.generations import Generations
 from cdcd.source.progress import Start
 from cdcd.source.schema_watch import SchemaWatch
+from cdcd.source.server_clock import ServerClock
 from cdcd.source.session import Session
 from cdcd.source.surroundings import STAGE, Saved, Surroundings
 
@@ -97,6 +98,7 @@ async def _follow(source: Source, lanes: Lanes, assignment: Assignment) -> None:
         settings=source.settings,
         in_flight=asyncio.Semaphore(source.settings.reads_in_flight_max),
         schema=SchemaWatch(source.session),
+        clock=ServerClock(),
         board=source.board,
         start=source.start,
         lanes=assignment.lanes,
@@ -149,6 +151,7 @@ async def _follow_catalog(source: Source, tables: "_Tables", around: Surrounding
     """Look up tables and generations every few seconds; each table has a follower."""
     while True:
         try:
+            await around.clock.sample(source.session)
             await tables.update(find(await read_schema(source.session), source.patterns))
             source.board.stage(STAGE, StageState.RUNNING)
         except Transient as error:
@@ -171,6 +174,7 @@ class _Tables:
         self._around = around
         self._group = group
         self._following: dict[str, tuple[Follower, asyncio.Task[None]]] = {}
+        self._start = source.start
         self._told: set[str] = set()
         # Requests for tables that the catalog has not shown yet.
         self._waiting: dict[str, list[Request]] = {}
@@ -206,6 +210,8 @@ class _Tables:
                 self._told.add(name)
         for name in self._following.keys() - catalog.tables.keys() - self._told:
             self._end(name, "was dropped", "its target stays as it is")
+        # What is found later was made while the stage ran: nothing of it may be left out.
+        self._start = Start.LOG
         if failed:
             raise failed[0]
 
@@ -216,7 +222,7 @@ class _Tables:
             self._assignment.cells.get(name, {}),
             tuple(entry for entry in self._assignment.listed if entry.table == name),
         )
-        follower = Follower(saved, self._around)
+        follower = Follower(saved, replace(self._around, start=self._start))
         follower.update(table, generations, version)
         for request in self._waiting.pop(name, ()):
             follower.ask(request)

@@ -15,6 +15,7 @@ from cdcd.ops.board import Board
 from cdcd.source.catalog import SourceTable
 from cdcd.source.progress import Start
 from cdcd.source.schema_watch import SchemaWatch
+from cdcd.source.server_clock import ServerClock
 from cdcd.source.session import Session
 
 STAGE = "source"
@@ -31,6 +32,7 @@ class Surroundings:
     settings: SourceSettings
     in_flight: asyncio.Semaphore
     schema: SchemaWatch
+    clock: ServerClock
     board: Board
     start: Start
     lanes: LaneSet

@@ -6,8 +6,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
-from confluent_kafka import Producer as PlainProducer
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
 
 from cdcd.config.settings import KafkaSettings
 from cdcd.model.errors import ConfigurationError, Transient
@@ -20,7 +25,7 @@ from cdcd.transport.lane_records import (
     encode_tables,
     table_of_key,
 )
-from cdcd.transport.topics import Topics, lanes_topic
+from cdcd.transport.topics import Topics, lanes_topic, table_of_topic
 
 _FETCH_SECONDS = 0.2
 _FETCH_RECORDS = 1000
@@ -93,14 +98,21 @@ async def settle_tables(
 ) -> None:
     """Make the pipeline's set of tables the given one, if it has none yet.
 
-    Raises ConfigurationError when the pipeline replicates another set.
+    Raises ConfigurationError when the pipeline replicates another set, or has change topics and
+    knows nothing of them: everything that the log retains would be published again.
     """
-    await topics.make_lanes_topic(lanes_topic(pipeline), lanes)
+    topic = lanes_topic(pipeline)
+    await topics.make_lanes_topic(topic, lanes)
     wanted = tuple(sorted(set(patterns)))
     state = await read_lanes(settings, pipeline, lanes)
     if state.tables is None:
-        await asyncio.to_thread(_write_tables, settings, lanes_topic(pipeline), lanes, wanted)
-        # Two first starts at once: whoever wrote last is right, and the other one is told here.
+        written = [t for t in await topics.partitions() if table_of_topic(pipeline, t)]
+        if written:
+            raise ConfigurationError(
+                f"the lanes topic {topic} is empty, and there is {min(written)}",
+                "its positions are lost: use another --name, or delete the change topics",
+            )
+        await asyncio.to_thread(_write_tables, settings, topic, lanes, wanted)
         state = await read_lanes(settings, pipeline, lanes)
     if state.tables != wanted:
         raise ConfigurationError(
@@ -114,25 +126,24 @@ def _shown(tables: tuple[str, ...] | None) -> str:
 
 
 def _write_tables(settings: KafkaSettings, topic: str, lanes: int, tables: tuple[str, ...]) -> None:
-    """Write the set into every lane, so that each lane's owner has it."""
-    failed: list[KafkaError] = []
-    producer = PlainProducer(
+    """Write the set into every lane, unless another worker has done so.
+
+    Of two first starts only one may win. Both write under one transactional id: whoever begins last
+    fences the other, and looks again before it writes. Raises Transient for the other.
+    """
+    timeout_seconds = settings.request_timeout_seconds
+    producer = Producer(
         client_properties(settings, "control")
-        | {
-            "enable.idempotence": True,
-            "message.timeout.ms": int(settings.request_timeout_seconds * 1000),
-        }
+        | {"transactional.id": f"{topic}-control", "transaction.timeout.ms": 60_000}
     )
     value = encode_tables(tables)
-    for lane in range(lanes):
-        producer.produce(
-            topic,
-            value,
-            TABLES_KEY,
-            lane,
-            on_delivery=lambda error, _: failed.append(error) if error else None,
-        )
-    waiting = producer.flush(settings.request_timeout_seconds)
-    if failed or waiting:
-        doing = "writing the pipeline's tables"
-        raise failure(failed[0], doing) if failed else Transient(f"Kafka: {doing}: no answer")
+    try:
+        producer.init_transactions(timeout_seconds)
+        if _read(settings, topic, lanes).tables is not None:
+            return
+        producer.begin_transaction()
+        for lane in range(lanes):
+            producer.produce(topic, value, TABLES_KEY, lane)
+        producer.commit_transaction(timeout_seconds)
+    except KafkaException as error:
+        raise Transient("Kafka: writing the pipeline's tables: another worker does") from error

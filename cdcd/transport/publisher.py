@@ -107,13 +107,13 @@ class Flush:
     group: Any
 
 
-class RecordTooLarge(Exception):
-    """A change that is too large for a record."""
+class Unpublishable(Exception):
+    """A change that cannot be a record; `why` ends a sentence."""
 
-    def __init__(self, table: str, size_bytes: int) -> None:
-        super().__init__(table, size_bytes)
+    def __init__(self, table: str, why: str) -> None:
+        super().__init__(table, why)
         self.table = table
-        self.size_bytes = size_bytes
+        self.why = why
 
 
 class Publisher:
@@ -130,6 +130,7 @@ class Publisher:
                 "transactional.id": transactional_id,
                 "transaction.timeout.ms": timeout_ms,
                 "message.timeout.ms": timeout_ms,
+                "socket.timeout.ms": min(timeout_ms, int(self._timeout_seconds * 1000)),
                 "compression.type": settings.compression,
                 "linger.ms": 5,
                 "queue.buffering.max.messages": 200_000,
@@ -162,19 +163,18 @@ class Publisher:
                 list(flush.offsets), flush.group, self._timeout_seconds
             )
             producer.commit_transaction(self._timeout_seconds)
-        except RecordTooLarge as large:
+        except Unpublishable as bad:
             # Nothing is in doubt: the transaction is given up before its end was asked for.
             try:
                 producer.abort_transaction(self._timeout_seconds)
             except KafkaException as error:
                 raise failure(error, "publishing") from error
-            raise TableStopped(
-                large.table,
-                f"a change has {large.size_bytes} bytes as a record, and Kafka takes"
-                f" {RECORD_BYTES_MAX}",
-                "make the row smaller, then copy the table anew",
-                needs_snapshot=True,
-            ) from large
+            hint = "mend the row in ScyllaDB, then copy the table anew"
+            what = f"a change {bad.why}"
+            raise TableStopped(bad.table, what, hint, needs_snapshot=True) from bad
+        except Transient:
+            self._abort()
+            raise
         except KafkaException as error:
             self._abort()
             if time.monotonic() - began > self._transaction_seconds:
@@ -186,9 +186,13 @@ class Publisher:
         now_ms = wall_clock_ms()
         for writer, batch in flush.changes:
             for event in batch.events:
-                partition, key, value = writer.record(event, now_ms)
+                try:
+                    partition, key, value = writer.record(event, now_ms)
+                except (TypeError, ValueError) as error:
+                    raise Unpublishable(writer.table.full_name, "has no Avro form") from error
                 if len(value) > RECORD_BYTES_MAX:
-                    raise RecordTooLarge(writer.table.full_name, len(value))
+                    what = f"has {len(value)} bytes as a record; Kafka takes {RECORD_BYTES_MAX}"
+                    raise Unpublishable(writer.table.full_name, what)
                 headers = _LATE if event.is_late else None
                 self._produce(writer.topic, value, key, partition, headers)
 
@@ -207,7 +211,7 @@ class Publisher:
                 self._producer.produce(topic, value, key, partition, headers=headers)
             except BufferError:
                 if time.monotonic() > give_up:
-                    raise
+                    raise Transient("Kafka: publishing: the brokers take no records") from None
                 self._producer.poll(0.1)
             else:
                 return

@@ -114,6 +114,6 @@ async def read_log(
         assert generation is not None
         until = min(generation_end(known, generation) or end_ms, end_ms)
         streams = streams_of(generation, lanes)
-        events += await reader.read(streams, lanes, Window(frontier, until))
+        events += (await reader.read(streams, lanes, Window(frontier, until))).events
         frontier = until
     return events

@@ -144,7 +144,7 @@ async def test_a_window_of_too_many_rows_is_refused(ks: Keyspace, session: Sessi
     while pending:
         part = pending.pop()
         try:
-            events += await reader.read(streams, ALL_LANES, part)
+            events += (await reader.read(streams, ALL_LANES, part)).events
         except WindowTooWide:
             middle = (part.start_ms + part.end_ms) // 2
             pending += [Window(part.start_ms, middle), Window(middle, part.end_ms)]
@@ -164,7 +164,7 @@ async def test_a_millisecond_is_read_however_many_rows_it_holds(
     streams, _ = await _whole(session, table, ks)
     reader = reader_of(session, table, window_rows=5)
     now_ms = now_us // 1000
-    events = await reader.read(streams, ALL_LANES, Window(now_ms, now_ms + 1))
+    events = (await reader.read(streams, ALL_LANES, Window(now_ms, now_ms + 1))).events
     assert len(events) == 20
 
 
@@ -178,7 +178,7 @@ async def test_windows_share_no_change(ks: Keyspace, session: Session) -> None:
     streams, _ = await _whole(session, table, ks)
     reader = reader_of(session, table)
     windows = [Window(edge_ms - 10, edge_ms), Window(edge_ms, edge_ms + 10)]
-    found = [await reader.read(streams, ALL_LANES, window) for window in windows]
+    found = [(await reader.read(streams, ALL_LANES, window)).events for window in windows]
     assert [[e.partition for e in events] for events in found] == [[(0,)], [(1,)]]
 
 
@@ -188,7 +188,7 @@ async def test_the_log_of_a_dropped_table_is_refused(ks: Keyspace, session: Sess
     table = await table_of(session, f"{ks.name}.gone")
     streams, window = await _whole(session, table, ks)
     reader = reader_of(session, table)
-    assert await reader.read(streams, ALL_LANES, window) == []
+    assert (await reader.read(streams, ALL_LANES, window)).events == []
     ks.execute("DROP TABLE $ks.gone")
     with pytest.raises(StatementRefused):
         await reader.read(streams, ALL_LANES, window)

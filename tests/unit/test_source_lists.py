@@ -19,6 +19,7 @@ from cdcd.source.catalog import Catalog, SourceTable
 from cdcd.source.generations import Generations
 from cdcd.source.progress import Start
 from cdcd.source.schema_watch import SchemaWatch
+from cdcd.source.server_clock import ServerClock
 from cdcd.source.session import Session
 from cdcd.source.surroundings import Surroundings
 from tests.unit.tables import table
@@ -37,10 +38,14 @@ class Nodes:
     def __init__(self, *times: Sequence[int]) -> None:
         self.times = list(times)
 
-    async def query(self, cql: str, _: Sequence[object] = ()) -> list[dict[str, Any]]:
+    async def query(
+        self, cql: str, _: Sequence[object] = (), *, quorum: bool = False
+    ) -> list[dict[str, Any]]:
         """The times that the next node knows, or the streams of any time."""
         if "cdc_timestamps" in cql or "generation_timestamps" in cql:
             return [{"timestamp": moment(t), "time": moment(t)} for t in self.times.pop(0)]
+        if "peers" in cql:
+            return []
         return [{"stream_id": STREAM, "range_end": 0, "streams": {STREAM}}]
 
 
@@ -62,7 +67,9 @@ async def test_a_generation_without_streams_is_waited_for() -> None:
     """A generation whose streams are not readable yet is asked for again."""
 
     class Early(Nodes):
-        async def query(self, cql: str, _: Sequence[object] = ()) -> list[dict[str, Any]]:
+        async def query(
+            self, cql: str, _: Sequence[object] = (), *, quorum: bool = False
+        ) -> list[dict[str, Any]]:
             return [] if "cdc_streams" in cql else await super().query(cql)
 
     with pytest.raises(Transient, match="no streams yet"):
@@ -91,6 +98,7 @@ async def test_a_table_without_streams_does_not_hold_up_the_others() -> None:
         settings=settings,
         in_flight=asyncio.Semaphore(1),
         schema=SchemaWatch(session),
+        clock=ServerClock(),
         board=board,
         start=Start.LOG,
         lanes=lanes,
