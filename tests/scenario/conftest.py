@@ -63,8 +63,10 @@ class Place:
         config = self.folder / "cdcd.toml"
         config.write_text(self._toml())
         instance = flags.get("instance", "one")
+        folder = self.folder / f"daemon-{len(self.daemons)}"
+        folder.mkdir()
         daemon = Daemon(
-            config, self.folder, "run", "--name", self.name, "--instance", instance, *arguments
+            config, folder, "run", "--name", self.name, "--instance", instance, *arguments
         )
         self.daemons.append(daemon)
         return daemon

@@ -17,8 +17,9 @@ KILLS = 3
 class Writer(threading.Thread):
     """Writes inserts, updates, row and partition deletes, each round over the same keys."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, changes: int) -> None:
         super().__init__()
+        self._changes = changes
         self._place = place
         self.written = 0
         self.failed: BaseException | None = None
@@ -41,7 +42,7 @@ class Writer(threading.Thread):
         delete = session.prepare(f"DELETE FROM {name}.items WHERE pk = ? AND ck = ?")
         sweep = session.prepare(f"DELETE FROM {name}.items WHERE pk = ?")
         step = 500
-        for start in range(0, CHANGES, 4 * step):
+        for start in range(0, self._changes, 4 * step):
             rows = range(start, start + step)
             for statement, values in (
                 (insert, [(i % 997, i % 13, f"first {i}", i) for i in rows]),
@@ -60,7 +61,7 @@ def test_killed_in_the_middle_of_changes(place: Place, make_table: Callable[[str
     daemon = place.daemon("--table", f"{place.name}.items")
     daemon.start()
     daemon.wait_ready()
-    writer = Writer(place)
+    writer = Writer(place, CHANGES)
     writer.start()
     for kill in range(KILLS):
         writer.wait_for(CHANGES * (kill + 1) // (KILLS + 1))

@@ -1,0 +1,80 @@
+"""Several workers of one pipeline: lanes and partitions move, and no change is lost or doubled."""
+
+import signal
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.scenario.conftest import Place
+from tests.scenario.daemon import Daemon, wait_until
+from tests.scenario.test_kill import Writer, expect_equal
+
+MakeTable = Callable[[str], None]
+
+
+@pytest.fixture
+def workers(place: Place, make_table: MakeTable) -> Iterator[tuple[Daemon, Daemon]]:
+    """Two workers that are ready, and a table that is written to until they have shared it."""
+    make_table("items (pk int, ck int, a text, b bigint, PRIMARY KEY (pk, ck))")
+    made = [
+        place.daemon("--table", f"{place.name}.*", instance=instance) for instance in ("a", "b")
+    ]
+    for daemon in made:
+        daemon.start()
+    for daemon in made:
+        daemon.wait_ready()
+    yield made[0], made[1]
+
+
+def changes_of(daemon: Daemon) -> int:
+    """How many changes a worker has published."""
+    _, body = daemon.get("/status")
+    return sum(t["published"] for t in body["tables"]) if body else 0
+
+
+@pytest.mark.timeout(240)
+def test_both_have_work(place: Place, workers: tuple[Daemon, Daemon]) -> None:
+    """The lanes are shared: both workers publish."""
+    writer = Writer(place, 4000)
+    writer.start()
+    writer.join()
+    expect_equal(place, "items", ("pk", "ck"))
+    for daemon in workers:
+        assert changes_of(daemon) > 0, daemon.output[-1000:]
+
+
+@pytest.mark.timeout(240)
+def test_the_other_takes_over(place: Place, workers: tuple[Daemon, Daemon]) -> None:
+    """When one of two is killed and does not come back, the other one does all."""
+    writer = Writer(place, 8000)
+    writer.start()
+    writer.wait_for(2000)
+    workers[0].kill()
+    writer.join()
+    expect_equal(place, "items", ("pk", "ck"))
+
+
+@pytest.mark.timeout(240)
+def test_a_stalled_worker_that_wakes_up(place: Place, workers: tuple[Daemon, Daemon]) -> None:
+    """A worker that was stopped until its lanes were gone publishes nothing in their name."""
+    stalled, other = workers
+    writer = Writer(place, 8000)
+    writer.start()
+    writer.wait_for(2000)
+    stalled.signal(signal.SIGSTOP)
+    alone = changes_of(other)
+    writer.join()
+    wait_until(lambda: changes_of(other) >= alone + 3000, "the other one's taking over")
+    stalled.signal(signal.SIGCONT)
+    expect_equal(place, "items", ("pk", "ck"))
+    assert stalled.is_running, stalled.output[-1000:]
+
+
+@pytest.mark.timeout(240)
+def test_a_doubled_instance_is_told(place: Place, workers: tuple[Daemon, Daemon]) -> None:
+    """A second worker under a name that is in use takes over; the first one stops and says why."""
+    again = place.daemon("--table", f"{place.name}.*", instance="a")
+    again.start()
+    assert workers[0].exit_code == 2
+    assert "instance" in workers[0].output.strip().splitlines()[-1]
+    assert again.is_running
