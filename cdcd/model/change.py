@@ -67,6 +67,8 @@ class ChangeEvent:
 
     `partition` and `clustering` are the key's values in key order; `clustering` is empty for a
     table without clustering columns, and all None where a range or the whole partition is meant.
+    `before` and `after` are the server's images of the row, where the table has them; with several
+    writers they may be stale, so nothing rests on them.
     A column in `elements` was changed in part; one that was overwritten whole is in `values`.
     `time_us` is the write time, `token` the partition's token.
     What a refresh publishes has no identity. A late change was
@@ -85,6 +87,8 @@ class ChangeEvent:
     ttl_seconds: int | None = None
     elements: Mapping[str, Elements] = field(default_factory=dict)
     bounds: Bounds | None = None
+    before: Mapping[str, AvroValue] | None = None
+    after: Mapping[str, AvroValue] | None = None
     is_late: bool = False
 
     @property

@@ -5,6 +5,7 @@ operations". A row's column is absent (not touched), set, or deleted (set to nul
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from enum import IntEnum
 
 from cdcd.model.change import (
@@ -22,6 +23,9 @@ from cdcd.model.table import TableSpec
 from cdcd.source.multicell import MulticellDecoder
 
 RawRow = tuple[bytes | None, ...]
+
+# What an image shows, by its operation and the row's serialised clustering key.
+Images = dict[tuple["LogOperation", RawRow], dict[str, AvroValue]]
 
 _STREAM, _TIME, _SEQ, _OPERATION, _TTL, _END = range(6)
 _META = (
@@ -145,6 +149,7 @@ class LogDecoder:
         )
         if None in partition:
             raise self._unreadable("its log has an empty value in a key")
+        images = self._images(rows)
         found: list[ChangeEvent] = []
         start: RawRow | None = None
         for row in rows:
@@ -157,10 +162,39 @@ class LogDecoder:
                 found.append(self._range(start, row, partition, token))
                 start = None
             elif operation not in _IMAGES:
-                found.append(self._change(operation, row, partition, token))
+                change = self._change(operation, row, partition, token)
+                found.append(self._with_images(change, row, images) if images else change)
         if start is not None:
             raise self._unreadable("its log has the start of a range without its end")
         return found
+
+    def _images(self, rows: Sequence[RawRow]) -> Images:
+        """Images by what they show and by the row's clustering key. In a group the images of all
+        rows stand apart from the changes, so only the key says which belong together.
+        """
+        return {
+            (operation, self._raw_clustering(row)): self._image(row)
+            for row in rows
+            if (operation := self._operation(row)) in _IMAGES
+        }
+
+    def _image(self, row: RawRow) -> dict[str, AvroValue]:
+        """The columns of an image that are not null."""
+        shown = [(name, row[at], decode) for at, name, decode in self._atomic]
+        image = {name: decode(raw) for name, raw, decode in shown if raw is not None}
+        image |= {multicell.name: multicell.image(row[at]) for at, multicell in self._multicell}
+        return {name: value for name, value in image.items() if value is not None}
+
+    def _with_images(self, change: ChangeEvent, row: RawRow, images: Images) -> ChangeEvent:
+        key = self._raw_clustering(row)
+        return replace(
+            change,
+            before=images.get((LogOperation.PREIMAGE, key)),
+            after=images.get((LogOperation.POSTIMAGE, key)),
+        )
+
+    def _raw_clustering(self, row: RawRow) -> RawRow:
+        return tuple(row[at] for at, _ in self._clustering)
 
     def _operation(self, row: RawRow) -> LogOperation:
         code = int.from_bytes(row[_OPERATION] or b"\x7f", "big", signed=True)

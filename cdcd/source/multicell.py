@@ -19,7 +19,7 @@ class MulticellDecoder:
     """Decodes the three log columns of one column."""
 
     def __init__(self, column: Column) -> None:
-        self._name = column.name
+        self.name = column.name
         self._put = decoder(put_type(column.type))
         removed = _FIELD_NUMBER if column.type.udt else element_type(column.type)
         self._removed: Decoder = decoder(CqlType("set", (removed,), frozen=True))
@@ -43,13 +43,18 @@ class MulticellDecoder:
         if deleted is not None:
             whole = None if not put else self._whole(put)
             if whole is None:
-                nulls.append(self._name)
+                nulls.append(self.name)
             else:
-                values[self._name] = whole
+                values[self.name] = whole
         elif put_raw is not None or removed_raw is not None:
             removed = [] if removed_raw is None else self._removed(removed_raw)
             part = None if not put else self._part(put)
-            elements[self._name] = Elements(part, tuple(self._named(removed)))
+            elements[self.name] = Elements(part, tuple(self._named(removed)))
+
+    def image(self, put_raw: bytes | None) -> AvroValue | None:
+        """The column's value in an image row, which has no deletes."""
+        put = None if put_raw is None else self._put(put_raw)
+        return self._whole(put) if put else None
 
     def _named(self, removed: object) -> list[AvroValue]:
         """Fields by name instead of by number."""

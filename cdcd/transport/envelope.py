@@ -41,7 +41,7 @@ class Envelope:
         """The record value; `now_ms` is when it is published."""
         return {
             "op": event.op.value,
-            "before": None,
+            "before": None if event.before is None else self._image(event, event.before),
             "after": self._row(event) if event.op in _WRITES else None,
             "source": self._source(event),
             "delta": self._delta(event),
@@ -51,8 +51,17 @@ class Envelope:
         }
 
     def _row(self, event: ChangeEvent) -> Datum:
+        """The row afterwards: what was written, on top of the image where there is one. An image
+        may be stale; what was written is not.
+        """
+        if event.after is None:
+            return self._image(event, event.values)
+        untouched = {n: v for n, v in event.after.items() if n not in event.nulls}
+        return self._image(event, untouched | dict(event.values))
+
+    def _image(self, event: ChangeEvent, values: Mapping[str, Any]) -> Datum:
         row = self.key(event)
-        for name, value in event.values.items():
+        for name, value in values.items():
             form = self._columns[name]
             row[form.avro_name] = form.to_wire(value)
         return row

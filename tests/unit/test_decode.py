@@ -180,6 +180,23 @@ def test_images_are_passed_over() -> None:
     assert decode(log_row(0), spec=SPEC) == []
 
 
+def test_images_belong_to_the_row_with_their_key() -> None:
+    """An image fills before or after of the change of the same row, wherever in a group it is."""
+    more = {"cdc$end_of_batch": None}
+    rows = [
+        log_row(0, **more, b=b"\x00\x00\x00\x01", v=b"one before"),
+        log_row(0, **more, b=b"\x00\x00\x00\x02", v=b"two before"),
+        log_row(UPDATE, **more, b=b"\x00\x00\x00\x02", v=b"two"),
+        log_row(UPDATE, **more, b=b"\x00\x00\x00\x01", v=b"one"),
+        log_row(9, b=b"\x00\x00\x00\x01", v=b"one after"),
+    ]
+    found = [(e.before, dict(e.values), e.after) for e in decode(*rows)]
+    assert found == [
+        ({"v": "two before"}, {"v": "two"}, None),
+        ({"v": "one before"}, {"v": "one"}, {"v": "one after"}),
+    ]
+
+
 def test_an_image_of_null_columns_is_no_trouble() -> None:
     """An image of a static row, without clustering key, is passed over like any other."""
     assert decode(log_row(0, a=None, b=None)) == []

@@ -65,6 +65,17 @@ def test_every_operation_comes_back(op: Operation) -> None:
     assert back(change) == change
 
 
+def test_images_fill_before_and_after() -> None:
+    """An image shows what was not written; what was written is shown as it was written."""
+    images = {"before": {"v": 1}, "after": {"v": 3, "Odd Name": "image"}}
+    found = value(values={"v": 2}, nulls=(), **images)
+    assert found["before"] == {"p": 1, "c": "c", "v": 1}
+    assert found["after"] == {"p": 1, "c": "c", "v": 2, "Odd_u0020Name": "image"}
+    assert found["delta"] == {"columns": ["v"]}
+    found = value(values={}, nulls=("v",), **images)
+    assert found["after"] == {"p": 1, "c": "c", "Odd_u0020Name": "image"}
+
+
 def test_unset_null_and_empty_stay_apart() -> None:
     """A column that is empty, one set to null and one not touched are three things on the wire."""
     found = value(values={"Odd Name": ""}, nulls=("v",))
