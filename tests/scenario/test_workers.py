@@ -1,7 +1,7 @@
 """Several workers of one pipeline: lanes and partitions move, and no change is lost or doubled."""
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -13,7 +13,7 @@ MakeTable = Callable[[str], None]
 
 
 @pytest.fixture
-def workers(place: Place, make_table: MakeTable) -> Iterator[tuple[Daemon, Daemon]]:
+def workers(place: Place, make_table: MakeTable) -> tuple[Daemon, Daemon]:
     """Two workers that are ready, and a table that is written to until they have shared it."""
     make_table("items (pk int, ck int, a text, b bigint, PRIMARY KEY (pk, ck))")
     made = [
@@ -23,7 +23,7 @@ def workers(place: Place, make_table: MakeTable) -> Iterator[tuple[Daemon, Daemo
         daemon.start()
     for daemon in made:
         daemon.wait_ready()
-    yield made[0], made[1]
+    return made[0], made[1]
 
 
 def changes_of(daemon: Daemon) -> int:
