@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down check lint format test unit
+.PHONY: help demo up down check lint format test unit bench
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -50,3 +50,6 @@ unit: $(VENV)/.made ## The unit tests; they need no service
 test: $(VENV)/.made ## All tests, with the local stack started for them, and coverage
 	@rm -f .coverage .coverage.*
 	@$(BIN)/pytest --cov --cov-report=term
+
+bench: $(VENV)/.made ## Latency at a steady 2,000 changes/s, printed; nothing is asserted
+	@$(BIN)/python -m tests.bench.latency

@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,21 +12,14 @@ import pytest
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, Session
 from cassandra.policies import RoundRobinPolicy
 
-from tests import stack as local
 from tests.scenario.daemon import Daemon
 from tests.stack import Stack
 
 _number = itertools.count()
 
 
-@pytest.fixture(scope="session")
-def stack() -> Stack:
-    """The running stack."""
-    return local.load()
-
-
-@pytest.fixture(scope="session")
-def session(stack: Stack) -> Iterator[Session]:
+@contextmanager
+def connected(stack: Stack) -> Iterator[tuple[Stack, Session]]:
     """A connection of the driver's own."""
     profile = ExecutionProfile(load_balancing_policy=RoundRobinPolicy(), request_timeout=60)
     cluster = Cluster(
@@ -34,8 +28,17 @@ def session(stack: Stack) -> Iterator[Session]:
         protocol_version=4,
         execution_profiles={EXEC_PROFILE_DEFAULT: profile},
     )
-    yield cluster.connect()
-    cluster.shutdown()
+    try:
+        yield stack, cluster.connect()
+    finally:
+        cluster.shutdown()
+
+
+@pytest.fixture(scope="session")
+def session(stack: Stack) -> Iterator[Session]:
+    """A connection that all scenarios share."""
+    with connected(stack) as (_, session):
+        yield session
 
 
 @dataclass
@@ -53,6 +56,20 @@ class Place:
     def schema(self) -> str:
         """The target schema."""
         return f"{self.name}_target"
+
+    def begin(self) -> None:
+        """Make the keyspace."""
+        self.session.execute(
+            f"CREATE KEYSPACE {self.name} WITH replication ="
+            " {'class': 'NetworkTopologyStrategy', 'replication_factor': 1}"
+            " AND tablets = {'enabled': false}"
+        )
+
+    def end(self) -> None:
+        """End what was started, and sweep."""
+        for daemon in self.daemons:
+            daemon.end()
+        self.session.execute(f"DROP KEYSPACE {self.name}")
 
     def execute(self, cql: str) -> None:
         """Run a statement with `$ks` for the keyspace."""
@@ -96,17 +113,10 @@ class Place:
 @pytest.fixture
 def place(stack: Stack, session: Session, tmp_path: Path) -> Iterator[Place]:
     """A place of its own, swept afterwards."""
-    name = f"s{os.getpid()}_{next(_number)}"
-    session.execute(
-        f"CREATE KEYSPACE {name} WITH replication ="
-        " {'class': 'NetworkTopologyStrategy', 'replication_factor': 1}"
-        " AND tablets = {'enabled': false}"
-    )
-    here = Place(stack, session, tmp_path, name)
+    here = Place(stack, session, tmp_path, f"s{os.getpid()}_{next(_number)}")
+    here.begin()
     yield here
-    for daemon in here.daemons:
-        daemon.end()
-    session.execute(f"DROP KEYSPACE {name}")
+    here.end()
 
 
 @pytest.fixture

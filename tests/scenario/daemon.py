@@ -73,6 +73,12 @@ class Daemon:
         return self._process.wait(WAIT_SECONDS)
 
     @property
+    def pid(self) -> int:
+        """The process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def is_running(self) -> bool:
         """Whether the process is there."""
         return self._process is not None and self._process.poll() is None

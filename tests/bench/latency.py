@@ -1,0 +1,163 @@
+"""How long a change takes at a steady rate: to a visible Kafka record, and to a PostgreSQL row.
+
+    python -m tests.bench.latency [CHANGES_PER_SECOND [SECONDS]]
+
+Starts the local stack if need be and a daemon of its own. Times are from the acknowledged write.
+The first quarter is warm-up and is dropped. CPU is the daemon's, for each change.
+"""
+
+import asyncio
+import json
+import os
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import asyncpg
+from cassandra.cluster import Session
+from cassandra.query import PreparedStatement
+from confluent_kafka import Consumer, TopicPartition
+
+from tests import stack as local
+from tests.scenario.conftest import Place, connected
+from tests.scenario.daemon import wait_until
+
+RATE_PER_SECOND = 2000
+SECONDS = 20
+KEYS = 50_000
+
+
+@dataclass
+class Times:
+    """Monotonic seconds by change number."""
+
+    written: dict[int, float] = field(default_factory=dict)
+    published: dict[int, float] = field(default_factory=dict)
+    applied: dict[int, float] = field(default_factory=dict)
+
+
+def write(
+    session: Session, statement: PreparedStatement, times: Times, rate: int, total: int
+) -> None:
+    """Write so many changes at an even pace; an acknowledgement sets the time."""
+    began = time.monotonic()
+    for number in range(total):
+        ahead = began + number / rate - time.monotonic()
+        if ahead > 0:
+            time.sleep(ahead)
+        future = session.execute_async(statement, (number % KEYS, number, f"value {number}"))
+        future.add_callback(lambda _, n=number: times.written.__setitem__(n, time.monotonic()))
+
+
+def follow_topic(place: Place, times: Times, total: int, done: threading.Event) -> None:
+    """Note when each record becomes visible to a reader of committed records."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": place.stack.kafka,
+            "group.id": f"bench-{place.name}",
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "fetch.wait.max.ms": 10,
+        }
+    )
+    topic = f"{place.name}.{place.name}.bench"
+    wait_until(lambda: topic in consumer.list_topics(timeout=5).topics, "the topic")
+    partitions = consumer.list_topics(topic, timeout=5).topics[topic].partitions
+    consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
+    marker = b"value "
+    while len(times.published) < total and not done.is_set():
+        for message in consumer.consume(1000, 0.02):
+            value = message.value() or b""
+            at = value.find(marker)
+            if at >= 0:
+                digits = bytes(c for c in value[at + len(marker) : at + 14] if 48 <= c <= 57)
+                times.published.setdefault(int(digits), time.monotonic())
+    consumer.close()
+
+
+async def follow_table(place: Place, times: Times, total: int, done: threading.Event) -> None:
+    """Note when each row's newest change becomes visible in PostgreSQL."""
+    connection = await asyncpg.connect(place.stack.postgres)
+    newest = -1
+    query = f'SELECT n FROM "{place.schema}".bench WHERE n > $1'
+    while len(times.applied) < total and not done.is_set():
+        try:
+            rows = await connection.fetch(query, newest - 20_000)
+        except asyncpg.UndefinedTableError:
+            rows = []
+        now = time.monotonic()
+        for row in rows:
+            times.applied.setdefault(row["n"], now)
+        newest = max([newest, *(row["n"] for row in rows)])
+        await asyncio.sleep(0.01)
+    await connection.close()
+
+
+def summary(written: dict[int, float], seen: dict[int, float], total: int) -> dict[str, float]:
+    """Percentiles in seconds, without the warm-up."""
+    waits = sorted(seen[n] - written[n] for n in seen if n in written and n > total // 4)
+    cuts = statistics.quantiles(waits, n=100)
+    return {"p50": round(cuts[49], 3), "p95": round(cuts[94], 3), "p99": round(cuts[98], 3)}
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def measure(place: Place, rate: int, total: int) -> dict[str, object]:
+    """One run."""
+    place.execute(
+        "CREATE TABLE $ks.bench (id int PRIMARY KEY, n int, v text) WITH cdc = {'enabled': true}"
+    )
+    daemon = place.daemon("--table", f"{place.name}.bench")
+    daemon.start()
+    daemon.wait_ready()
+    times, done = Times(), threading.Event()
+    readers = [
+        threading.Thread(target=follow_topic, args=(place, times, total, done)),
+        threading.Thread(target=lambda: asyncio.run(follow_table(place, times, total, done))),
+    ]
+    for reader in readers:
+        reader.start()
+    statement = place.session.prepare(f"INSERT INTO {place.name}.bench (id, n, v) VALUES (?, ?, ?)")
+    before = cpu_seconds(daemon.pid)
+    write(place.session, statement, times, rate, total)
+    ends = time.monotonic() + 60
+    while time.monotonic() < ends and any(reader.is_alive() for reader in readers):
+        time.sleep(0.1)
+    cpu = cpu_seconds(daemon.pid) - before
+    done.set()
+    for reader in readers:
+        reader.join()
+    return {
+        "changes_per_second": rate,
+        "changes": total,
+        "published": len(times.published),
+        "applied": len(times.applied),
+        "to_kafka_seconds": summary(times.written, times.published, total),
+        "to_postgres_seconds": summary(times.written, times.applied, total),
+        "daemon_cpu_us_per_change": round(cpu / total * 1e6, 1),
+    }
+
+
+def main() -> None:
+    """Measure and print one JSON document."""
+    rate = int(sys.argv[1]) if len(sys.argv) > 1 else RATE_PER_SECOND
+    seconds = int(sys.argv[2]) if len(sys.argv) > 2 else SECONDS
+    with connected(local.load()) as (stack, session), tempfile.TemporaryDirectory() as folder:
+        place = Place(stack, session, Path(folder), f"bench{os.getpid()}")
+        place.begin()
+        try:
+            print(json.dumps(measure(place, rate, rate * seconds), indent=2))
+        finally:
+            place.end()
+
+
+if __name__ == "__main__":
+    main()
