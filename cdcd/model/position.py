@@ -56,7 +56,8 @@ class Window:
 class Position:
     """Progress of one table in one lane.
 
-    `log_id` is the id of the log table, which changes when it is dropped and made again.
+    `log_id` is the id of the log table, which changes when it is dropped and made again; it is
+    empty behind a gap, when changes were written that the log does not hold.
     `generation_ms` names the generation that holds the frontier. Everything in the log with
     `cdc$time` below `frontier_ms` that was visible when it was read has been published; what is
     below `settled_ms` was read again after the settle delays and is complete.

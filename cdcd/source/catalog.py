@@ -34,10 +34,14 @@ class SourceTable:
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """Why a table is not replicated, as the end of a sentence, and what to do about it."""
+    """Why a table is not replicated, as the end of a sentence, and what to do about it.
+
+    `leaves_gap` is true where changes go on that the log does not hold.
+    """
 
     reason: str
     hint: str
+    leaves_gap: bool = False
 
 
 @dataclass(frozen=True)
@@ -179,7 +183,9 @@ class _Index:
             return Why("is itself a CDC log table", "name the base table")
         if not self.is_log(keyspace, table + LOG_SUFFIX) or not self.cdc(keyspace, table).enabled:
             return Why(
-                "has no CDC", f"ALTER TABLE {keyspace}.{table} WITH cdc = {{'enabled': true}}"
+                "has no CDC",
+                f"ALTER TABLE {keyspace}.{table} WITH cdc = {{'enabled': true}}",
+                leaves_gap=True,
             )
         return None
 
@@ -195,6 +201,7 @@ class _Index:
             return Why(
                 "has cdc = {'delta': 'keys'}: its log holds no values",
                 f"ALTER TABLE {keyspace}.{table} WITH cdc = {{'enabled': true, 'delta': 'full'}}",
+                leaves_gap=True,
             )
         try:
             spec = self.spec(keyspace, table)

@@ -84,6 +84,7 @@ class Follower:
             int(settings.confidence_seconds * 1000), int(settings.confidence_seconds_max * 1000)
         )
         self._agenda = Agenda()
+        self._standing: Standing | None = None
         self._found: list[tuple[Found, asyncio.Event]] = []
         self._woken = asyncio.Event()
 
@@ -103,9 +104,16 @@ class Follower:
             same = table.spec == readers.log.table
             self._readers = replace(readers, version=schema_version) if same else None
 
+    def gap(self) -> Batch:
+        """Positions that say that changes are missing from here on, whoever reads on and when."""
+        standing = self._standing
+        positions = standing.progress.positions if standing else self._saved.positions
+        behind = {lane: replace(p, log_id="") for lane, p in positions.items()}
+        return Batch(self._table.spec, (), behind, save=True)
+
     async def run(self) -> None:
         """Read until cancelled. Raises TableStopped where this table cannot go on."""
-        standing = await self._begin()
+        standing = self._standing = await self._begin()
         tools = Tools(
             view=lambda: self._view(standing),
             generations=lambda: self._around.generations(self._table),

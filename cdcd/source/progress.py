@@ -48,6 +48,9 @@ def check_saved(
     """Raise TableStopped where changes after a saved position may be missing from the log."""
     name = table.spec.full_name
     hint = f"make a new copy: cdcd backfill {name}"
+    if not position.log_id:
+        message = "changes were made while its CDC was off"
+        raise TableStopped(name, message, hint, needs_snapshot=True)
     if position.log_id != table.log_id:
         message = "its CDC log was dropped and made again since it was last read"
         raise TableStopped(name, message, hint, needs_snapshot=True)

@@ -21,7 +21,7 @@ from cdcd.model.table import TableSpec
 from cdcd.ops.board import Board
 from cdcd.ops.logs import get_logger
 from cdcd.ops.status import StageState, TableState
-from cdcd.source.catalog import Catalog, SourceTable, find, read_schema
+from cdcd.source.catalog import Catalog, SourceTable, Why, find, read_schema
 from cdcd.source.follower import Follower
 from cdcd.source.generations import Generations
 from cdcd.source.progress import Start
@@ -130,9 +130,9 @@ async def _publish(
         while changes < TRANSACTION_CHANGES and not batches.empty():
             ready.append(batches.get_nowait())
             changes += len(ready[-1].events)
-        # A table that was stopped has nothing more to say, so that its position stays before what
-        # could not be published.
-        while ready := [b for b in ready if not tables.has_stopped(b.table.full_name)]:
+        # A table that could not be published has nothing more to say: its position stays before
+        # what is missing.
+        while ready := [b for b in ready if not tables.is_unpublishable(b.table.full_name)]:
             try:
                 await lanes.publish(assignment, ready)
                 break
@@ -176,6 +176,7 @@ class _Tables:
         self._following: dict[str, tuple[Follower, asyncio.Task[None]]] = {}
         self._start = source.start
         self._told: set[str] = set()
+        self._unpublishable: set[str] = set()
         # Requests for tables that the catalog has not shown yet.
         self._waiting: dict[str, list[Request]] = {}
 
@@ -201,15 +202,15 @@ class _Tables:
             else:
                 self._begin(table, generations, catalog.version)
         for name, wrong in catalog.refused.items():
-            self._end(name, wrong.reason, wrong.hint)
+            await self._end(name, wrong)
         for name, why in catalog.passed_over.items():
             if name in self._following:
-                self._end(name, why.reason, why.hint)
+                await self._end(name, why)
             elif name not in self._told:
                 log.info("table passed over", table=name, reason=why.reason)
                 self._told.add(name)
         for name in self._following.keys() - catalog.tables.keys() - self._told:
-            self._end(name, "was dropped", "its target stays as it is")
+            await self._end(name, Why("was dropped", "its target stays as it is"))
         # What is found later was made while the stage ran: nothing of it may be left out.
         self._start = Start.LOG
         if failed:
@@ -230,20 +231,28 @@ class _Tables:
         task = self._group.create_task(_guarded(follower, self._board))
         self._following[name] = (follower, task)
 
-    def _end(self, name: str, reason: str, hint: str) -> None:
-        if name not in self._told:
-            self.stop(TableStopped(name, reason, hint))
+    async def _end(self, name: str, why: Why) -> None:
+        if name in self._told:
+            return
+        self._told.add(name)
+        if name in self._following:
+            follower, task = self._following[name]
+            task.cancel()
+            if why.leaves_gap:
+                await self._around.hand_on(follower.gap())
+        stopped = TableStopped(name, why.reason, why.hint, needs_snapshot=why.leaves_gap)
+        _stop(self._board, stopped)
 
     def stop(self, stopped: TableStopped) -> None:
-        """End a table's follower, and say why."""
-        self._told.add(stopped.table)
+        """End a table whose changes cannot be published."""
+        self._unpublishable.add(stopped.table)
         if stopped.table in self._following:
             self._following[stopped.table][1].cancel()
         _stop(self._board, stopped)
 
-    def has_stopped(self, name: str) -> bool:
-        """Whether a table was followed and is no more."""
-        return name in self._following and name in self._told
+    def is_unpublishable(self, name: str) -> bool:
+        """Whether nothing more of a table may be published."""
+        return name in self._unpublishable
 
 
 async def _generations_of(generations: Generations, table: SourceTable) -> tuple[Generation, ...]:

@@ -1,0 +1,105 @@
+"""Where changes may be missing from the log, the table stops and asks for a snapshot."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+from cassandra.cluster import Session as DriverSession
+
+from cdcd.config.settings import SourceSettings
+from cdcd.model.lane import Assignment
+from cdcd.ops.board import Board
+from cdcd.ops.status import TableState
+from cdcd.source import stage
+from cdcd.source.progress import Start
+from cdcd.source.session import Session
+from tests.integration.keyspaces import ALL_LANES, CDC, Keyspace, driver, keyspace, settings_of
+from tests.integration.recorder import Recorder
+from tests.stack import Stack
+
+
+@pytest.fixture(scope="module")
+def plain(stack: Stack) -> Iterator[DriverSession]:
+    """The driver's own session."""
+    with driver(stack) as session:
+        yield session
+
+
+@pytest.fixture(params=["vnodes", "tablets"])
+def ks(plain: DriverSession, request: pytest.FixtureRequest) -> Iterator[Keyspace]:
+    """A keyspace of each kind."""
+    with keyspace(plain, request.param) as made:
+        yield made
+
+
+@pytest.fixture
+async def session(stack: Stack) -> AsyncIterator[Session]:
+    """A session of cdcd's."""
+    async with Session.open(settings_of(stack)) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def running(session: Session, pattern: str, recorder: Recorder) -> AsyncIterator[Board]:
+    """The stage, from what the recorder has kept."""
+    settings = SourceSettings(confidence_seconds=0.2, catalog_seconds=0.2)
+    board = Board("p", "i")
+    source = stage.Source(session, settings, [pattern], Start.LOG, board)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(stage.run(source, recorder))
+        yield board
+        task.cancel()
+
+
+def state_of(board: Board, table: str) -> TableState | None:
+    """What the board says of a table."""
+    return next((t.state for t in board.snapshot().tables if t.table == table), None)
+
+
+def restarted(recorder: Recorder) -> Recorder:
+    """Lanes that restore what the former ones kept."""
+    again = Recorder()
+    again.assignment = replace(Assignment(ALL_LANES, {}), positions=recorder.positions)
+    return again
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Return when the condition holds."""
+    async with asyncio.timeout(15):
+        while not condition():  # noqa: ASYNC110  the board tells nobody
+            await asyncio.sleep(0.02)
+
+
+async def test_cdc_off_and_on(ks: Keyspace, session: Session) -> None:
+    """After its CDC was off a table is not read on, neither at once nor after a restart."""
+    ks.execute(f"CREATE TABLE $ks.t (p int PRIMARY KEY, v int) WITH {CDC}")
+    name, recorder = f"{ks.name}.t", Recorder()
+    async with running(session, f"{ks.name}.*", recorder) as board:
+        ks.execute("UPDATE $ks.t SET v = 0 WHERE p = 0")
+        await until(lambda: len(recorder.events) == 1)
+        ks.execute("ALTER TABLE $ks.t WITH cdc = {'enabled': false}")
+        await until(lambda: state_of(board, name) is TableState.NEEDS_SNAPSHOT)
+        ks.execute(f"ALTER TABLE $ks.t WITH {CDC}")
+        await until(lambda: all(not p.log_id for p in recorder.positions[name].values()))
+    again = restarted(recorder)
+    async with running(session, f"{ks.name}.*", again) as board:
+        await until(lambda: state_of(board, name) is TableState.NEEDS_SNAPSHOT)
+    assert again.events == []
+
+
+async def test_a_table_dropped_and_made_again_while_nobody_reads(
+    ks: Keyspace, session: Session
+) -> None:
+    """A table of the same name with another log is not taken for the former one."""
+    ks.execute(f"CREATE TABLE $ks.t (p int PRIMARY KEY, v int) WITH {CDC}")
+    name, recorder = f"{ks.name}.t", Recorder()
+    async with running(session, name, recorder):
+        ks.execute("UPDATE $ks.t SET v = 0 WHERE p = 0")
+        await until(lambda: len(recorder.events) == 1)
+    ks.execute("DROP TABLE $ks.t")
+    ks.execute(f"CREATE TABLE $ks.t (p int PRIMARY KEY, v int) WITH {CDC}")
+    again = restarted(recorder)
+    async with running(session, name, again) as board:
+        await until(lambda: state_of(board, name) is TableState.NEEDS_SNAPSHOT)
