@@ -4,7 +4,7 @@ All calls are cheap, never wait and never fail, and come from the event loop's t
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from cdcd import __version__
@@ -103,9 +103,18 @@ class Board:
         self._tables[table] = replace(self._table(table), frontier_ms=frontier_ms)
         self.metrics.frontier_seconds.labels(table).set(frontier_ms / 1000)
 
-    def late(self, table: str, rows: int) -> None:
-        """Log rows were found behind the frontier."""
-        self.metrics.late.labels(table).inc(rows)
+    def late(self, table: str, ages_seconds: Sequence[float]) -> None:
+        """Log rows were found behind the frontier, so long after their time."""
+        self.metrics.late.labels(table).inc(len(ages_seconds))
+        self.metrics.lateness.observe(table, ages_seconds)
+
+    def headroom(self, table: str, seconds: float) -> None:
+        """How long until the log forgets what has not been read."""
+        self.metrics.headroom_seconds.labels(table).set(seconds)
+
+    def settled(self, table: str, settled_ms: int) -> None:
+        """Everything older was read again and is complete."""
+        self.metrics.settled_seconds.labels(table).set(settled_ms / 1000)
 
     def applied(self, done: Applied) -> None:
         """A batch of one table is committed in PostgreSQL."""

@@ -127,6 +127,19 @@ class Metrics:
         self.late = self._counter(
             "cdcd_late_rows", "Log rows that became visible behind the frontier.", "table"
         )
+        self.lateness = self._latencies(
+            "cdcd_lateness_seconds", "From a late row's time until it was found, at most."
+        )
+        self.settled_seconds = self._gauge(
+            "cdcd_settled_timestamp_seconds",
+            "Everything older was read again after the settle delays and is complete.",
+            "table",
+        )
+        self.headroom_seconds = self._gauge(
+            "cdcd_log_headroom_seconds",
+            "How long until the log forgets changes that have not been read.",
+            "table",
+        )
         self.dropped = self._counter(
             "cdcd_dropped_changes", "Changes left out on purpose.", "table", "reason"
         )

@@ -265,8 +265,16 @@ class Follower:
             standing.settling.read_first(window, now_ms)
         batch = self._batch(standing, readers, events)
         await around.hand_on(replace(batch, asked=self._requests(ties(events))))
-        around.board.frontier(table.spec.full_name, progress.frontier_ms)
+        self._report(standing, now_ms)
         return 0.0
+
+    def _report(self, standing: Standing, now_ms: int) -> None:
+        board, name = self._around.board, self._table.spec.full_name
+        frontier_ms, ttl_seconds = standing.progress.frontier_ms, self._table.options.ttl_seconds
+        board.frontier(name, frontier_ms)
+        board.settled(name, standing.settling.settled_ms)
+        if ttl_seconds:
+            board.headroom(name, ttl_seconds - (now_ms - frontier_ms) / 1000)
 
     def _batch(self, standing: Standing, readers: Readers, events: Sequence[ChangeEvent]) -> Batch:
         """The events with the fingerprints and positions that go with them. Now and then all

@@ -117,7 +117,8 @@ class Settler:
         if number == 0:
             self._tools.learn(len(found.late))
         if found.late or found.again:
-            self._tools.board.late(view.log.table.full_name, len(found.late))
+            ages = [view.now_ms / 1000 - e.time_us / 1_000_000 for e in found.late]
+            self._tools.board.late(view.log.table.full_name, ages)
             await self._tools.publish(found)
         self._settling.done(number, window)
         return True
