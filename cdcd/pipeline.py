@@ -92,6 +92,7 @@ async def _run_sink(settings: Settings, request: RunRequest, board: Board) -> No
     plan = sink_stage.Plan(
         settings.name,
         settings.instance,
+        settings.lanes,
         request.patterns,
         settings.kafka,
         settings.registry,

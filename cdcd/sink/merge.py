@@ -1,19 +1,22 @@
-"""A batch of changes as effects: at most one for each row, and deletes of whole partitions. Pure.
+"""A batch of changes as effects: at most one for each row, and deletes of more than one row. Pure.
 
-Partition deletes run first. One that comes later in the batch drops the partition's effects before
-it, and what comes after it finds no row, so running it first changes nothing. Keys are compared in
-PostgreSQL's form: keys that it cannot tell apart (times of one microsecond, say) are one row.
+Deletes of partitions and ranges run first. One that comes later in the batch drops the effects
+before it on its rows, and what comes after it finds no row, so running it first changes nothing.
+Keys are compared in PostgreSQL's form: keys that it cannot tell apart (times of one microsecond,
+say) are one row.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
-from cdcd.model.change import ChangeEvent, Operation
+from cdcd.model.change import Bounds, ChangeEvent, Operation
 from cdcd.model.cqltype import CqlType
 from cdcd.model.table import Column, TableSpec
 from cdcd.model.typemap import UnstorableValue, postgres_type, to_postgres
+from cdcd.sink.elements import Patch, patch_of, patched
+from cdcd.sink.ranges import Ranges
 
 Key = tuple[Any, ...]
 
@@ -30,14 +33,44 @@ class Kind(IntEnum):
     DELETE = 4
 
 
+class Expiry(NamedTuple):
+    """When the first cell expires, and when at the latest all of them have. The clock that counts
+    is the server's at the write: the write time, unless the writer gave one, and in any case
+    not after the change was published.
+    """
+
+    first_us: int
+    last_us: int
+
+
 @dataclass(slots=True)
 class Effect:
-    """What the batch does to one row; None in `values` is null, `at` is the last event's index."""
+    """What the batch does to one row; None in `values` is null, `at` is the last event's index.
+
+    A Patch in `values` changes a part of what the row has. `lists` were changed in part, which only
+    a refresh can tell. `is_marked` says that the row exists even if all its columns are null.
+    """
 
     kind: Kind
     values: dict[str, Any]
     time_us: int
     at: int
+    is_marked: bool = False
+    expires: Expiry | None = None
+    lists: set[str] = field(default_factory=set)
+
+    @property
+    def may_be_empty(self) -> bool:
+        """Whether it may leave a row with nothing but nulls, which may not exist in the source."""
+        return (
+            self.kind is not Kind.DELETE
+            and not self.is_marked
+            and not any(map(_is_live, self.values.values()))
+        )
+
+
+def _is_live(value: Any) -> bool:
+    return value.puts if isinstance(value, Patch) else value is not None
 
 
 class BadValue(Exception):
@@ -52,93 +85,176 @@ class BadValue(Exception):
         self.at = at
 
 
-class NoTarget(Exception):
-    """A change of something that the target has no place for yet; `at` is its event's index."""
+class RangeDelete(NamedTuple):
+    """A delete of the rows between two bounds; `at` is its event's index."""
 
-    def __init__(self, what: str, at: int) -> None:
-        super().__init__(f"{what} are not replicated yet")
-        self.at = at
+    bounds: Bounds
+    at: int
 
 
 @dataclass(slots=True)
 class Effects:
-    """Partition deletes first, then one effect for each key."""
+    """Deletes of more than one row first, then one effect for each row and each static row.
+
+    `refreshes` are indices of events after which what they touched is to be read again.
+    """
 
     partition_deletes: dict[Key, int] = field(default_factory=dict)
+    range_deletes: dict[Key, list[RangeDelete]] = field(default_factory=dict)
     rows: dict[Key, Effect] = field(default_factory=dict)
+    statics: dict[Key, Effect] = field(default_factory=dict)
+    refreshes: list[int] = field(default_factory=list)
+
+    @property
+    def expires_ms(self) -> int | None:
+        """When the first of what was written expires, rounded up."""
+        both = (*self.rows.values(), *self.statics.values())
+        first = [e.expires.first_us for e in both if e.expires is not None]
+        return -(min(first) // -1000) if first else None
 
 
-def merge(table: TableSpec, events: Sequence[ChangeEvent]) -> Effects:
+def merge(
+    table: TableSpec, events: Sequence[ChangeEvent], published_ms: Sequence[int] = ()
+) -> Effects:
     """The effects of changes of one table, in order. Raises BadValue for a key that cannot be.
 
-    Raises NoTarget for changes of the static row and for range deletes.
+    `published_ms` says when each was published, where that is known.
     """
-    partition_form = key_form(table.partition_key)
-    clustering_form = key_form(table.clustering_key)
-    deletes_partitions = any(e.op is Operation.PARTITION_DELETE for e in events)
-    merged = Effects()
-    # Which rows of a partition have effects, so that a partition delete finds them.
-    members: dict[Key, list[Key]] = {}
-    rows = merged.rows
+    merging = _Merging(table, any(e.op in _OF_MANY for e in events))
     for at, event in enumerate(events):
-        key = partition = partition_form(event.partition, at)
+        published_us = published_ms[at] * 1000 if published_ms else event.time_us
+        merging.add(event, at, published_us)
+    return merging.done()
+
+
+_OF_MANY = (Operation.PARTITION_DELETE, Operation.RANGE_DELETE)
+# The servers count expiry in whole seconds, and clocks differ a little.
+_EXPIRY_SLACK_US = 1_000_000
+
+
+class _Merging:
+    """Effects in the making."""
+
+    def __init__(self, table: TableSpec, deletes_many: bool) -> None:
+        self._columns = table.by_name
+        self._partition_form = key_form(table.partition_key)
+        self._clustering_form = key_form(table.clustering_key)
+        self._ranges = Ranges(table)
+        self._deletes_many = deletes_many
+        self._found = Effects()
+        # Which rows of a partition have effects, so that a delete of many finds them.
+        self._members: dict[Key, dict[Key, tuple[Any, ...]]] = {}
+
+    def add(self, event: ChangeEvent, at: int, published_us: int) -> None:
+        """Change the effects into those of the events so far and this one."""
+        found = self._found
+        key = partition = self._partition_form(event.partition, at)
         if event.op is Operation.PARTITION_DELETE:
-            for member in members.pop(partition, ()):
-                del rows[member]
-            merged.partition_deletes[partition] = at
-            continue
-        if event.clustering:
-            _check_row(event, at)
-            key += clustering_form(event.clustering, at)
-        before = rows.get(key)
-        if before is not None:
-            _fold(before, event, at)
-            continue
-        rows[key] = _first(event, at)
-        if deletes_partitions:
-            members.setdefault(partition, []).append(key)
-    return merged
+            for member in self._members.pop(partition, ()):
+                del found.rows[member]
+            found.statics.pop(partition, None)
+            found.range_deletes.pop(partition, None)
+            found.partition_deletes[partition] = at
+            return
+        if event.bounds is not None:
+            self._delete_range(partition, event.bounds, at, event.time_us)
+            return
+        effects = found.statics if event.is_static else found.rows
+        if event.clustering and not event.is_static:
+            key += self._clustering_form(event.clustering, at)
+            if self._deletes_many:
+                self._members.setdefault(partition, {})[key] = event.clustering
+        effect = effects.get(key)
+        if effect is None:
+            effect = effects[key] = Effect(Kind.UPDATE, {}, event.time_us, at)
+        self._fold(effect, event, at)
+        if event.ttl_seconds is not None and effect.kind is not Kind.DELETE:
+            _expire(effect, event, published_us)
 
+    def done(self) -> Effects:
+        """The effects of all that was added."""
+        for effects in (self._found.rows, self._found.statics):
+            self._found.refreshes += [e.at for e in effects.values() if e.lists]
+        return self._found
 
-def _check_row(event: ChangeEvent, at: int) -> None:
-    if event.op is Operation.RANGE_DELETE:
-        raise NoTarget("range deletes", at)
-    if event.clustering[0] is None and event.is_static:
-        raise NoTarget("static columns", at)
+    def _delete_range(self, partition: Key, bounds: Bounds, at: int, time_us: int) -> None:
+        """Drop the effects in the range; where PostgreSQL cannot find the rest, have it read."""
+        ranges, found = self._ranges, self._found
+        is_known = ranges.shape(bounds) is not None and ranges.row(bounds) is not None
+        members = self._members.get(partition, {})
+        for key in [k for k, c in members.items() if ranges.covers(bounds, c)]:
+            if is_known:
+                del found.rows[key], members[key]
+            else:
+                found.rows[key] = Effect(Kind.DELETE, {}, time_us, at)
+        if is_known:
+            found.range_deletes.setdefault(partition, []).append(RangeDelete(bounds, at))
+        else:
+            found.refreshes.append(at)
 
+    def _fold(self, effect: Effect, event: ChangeEvent, at: int) -> None:
+        if event.op is Operation.DELETE or _is_empty_static(event):
+            effect.kind, effect.values, effect.lists = Kind.DELETE, {}, set()
+            effect.is_marked, effect.expires = False, None
+        elif event.op is Operation.READ:
+            effect.kind, effect.values, effect.lists = Kind.REPLACE, dict(event.values), set()
+            # A row of nothing but nulls was read because it has a marker.
+            effect.is_marked = not event.values
+        elif effect.kind is Kind.DELETE and not _makes_row(event):
+            return
+        else:
+            if effect.kind is Kind.DELETE:
+                effect.kind = Kind.REPLACE
+            elif effect.kind is Kind.UPDATE and _makes_row(event):
+                effect.kind = Kind.UPSERT
+            effect.is_marked |= event.op is Operation.CREATE
+            self._write(effect, event)
+        effect.time_us, effect.at = event.time_us, at
 
-def _written(event: ChangeEvent) -> dict[str, Any]:
-    return {**event.values, **dict.fromkeys(event.nulls)} if event.nulls else {**event.values}
+    def _write(self, effect: Effect, event: ChangeEvent) -> None:
+        values = effect.values
+        if event.values:
+            values.update(event.values)
+        if event.nulls:
+            values.update(dict.fromkeys(event.nulls))
+        if effect.lists:
+            effect.lists -= {*event.values, *event.nulls}
+        for name, elements in event.elements.items():
+            cql = self._columns[name].type
+            if cql.name == "list":
+                effect.lists.add(name)
+                continue
+            patch = patch_of(cql, elements)
+            before = values.get(name)
+            if isinstance(before, Patch):
+                values[name] = before.then(patch)
+            elif name in values or effect.kind is Kind.REPLACE:
+                values[name] = patched(cql, before, patch)
+            else:
+                values[name] = patch
 
 
 def _makes_row(event: ChangeEvent) -> bool:
     """Whether the row exists afterwards whatever was before: by its marker or by a live cell."""
-    return event.op is not Operation.UPDATE or bool(event.values)
+    return (
+        event.op is not Operation.UPDATE
+        or bool(event.values)
+        or any(e.put is not None for e in event.elements.values())
+    )
 
 
-def _first(event: ChangeEvent, at: int) -> Effect:
-    if event.op is Operation.DELETE:
-        return Effect(Kind.DELETE, {}, event.time_us, at)
-    if event.op is Operation.READ:
-        return Effect(Kind.REPLACE, _written(event), event.time_us, at)
-    kind = Kind.UPSERT if _makes_row(event) else Kind.UPDATE
-    return Effect(kind, _written(event), event.time_us, at)
+def _is_empty_static(event: ChangeEvent) -> bool:
+    """Static rows have no marker: one without values is not there."""
+    return event.op is Operation.READ and not event.values and event.is_static
 
 
-def _fold(effect: Effect, event: ChangeEvent, at: int) -> None:
-    """Change `effect` into that of itself and then the event."""
-    if event.op in (Operation.DELETE, Operation.READ):
-        after = _first(event, at)
-        effect.kind, effect.values = after.kind, after.values
-    elif effect.kind is Kind.DELETE:
-        if not _makes_row(event):
-            return
-        effect.kind, effect.values = Kind.REPLACE, _written(event)
-    else:
-        if effect.kind is Kind.UPDATE and _makes_row(event):
-            effect.kind = Kind.UPSERT
-        effect.values.update(_written(event))
-    effect.time_us, effect.at = event.time_us, at
+def _expire(effect: Effect, event: ChangeEvent, published_us: int) -> None:
+    ttl_us = (event.ttl_seconds or 0) * 1_000_000
+    first = min(event.time_us, published_us) + ttl_us
+    last = published_us + ttl_us + _EXPIRY_SLACK_US
+    if effect.expires is not None:
+        first, last = min(first, effect.expires.first_us), max(last, effect.expires.last_us)
+    effect.expires = Expiry(first, last)
 
 
 def key_form(columns: tuple[Column, ...]) -> Callable[[tuple[Any, ...], int], Key]:

@@ -1,14 +1,22 @@
 """Effects as rows for statements, grouped by the statement that serves them. Pure."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from cdcd.sink.merge import Effect, Effects, Key, Kind, row_form
-from cdcd.sink.statements import Shape, Target, shape_columns
+from cdcd.model.change import ChangeEvent
+from cdcd.model.refresh import Request
+from cdcd.model.table import Column
+from cdcd.model.touched import touched
+from cdcd.model.typemap import UnstorableValue
+from cdcd.sink.elements import Patch, json_patcher
+from cdcd.sink.merge import BadValue, Effect, Effects, Key, Kind, row_form
+from cdcd.sink.ranges import Ranges, RangeShape
+from cdcd.sink.statements import Shape, Target, Targets, range_columns, shape_columns
+from cdcd.transport.lane_records import encode_request
 
 # Microseconds from 1970 to 2000, where PostgreSQL's clock begins.
-_EPOCH_US = 946_684_800_000_000
+EPOCH_US = 946_684_800_000_000
 
 # Deletes before writes, so that a unique index of the target's owner finds the old row gone.
 _ORDER = (Kind.DELETE, Kind.REPLACE, Kind.UPSERT, Kind.UPDATE)
@@ -16,44 +24,167 @@ _ORDER = (Kind.DELETE, Kind.REPLACE, Kind.UPSERT, Kind.UPDATE)
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One statement's work: its shape, and rows of `shape_columns(target, shape)`."""
+    """One statement's work: its shape, and rows of `columns`; `ats` are the rows' events.
 
-    shape: Shape
+    `patched` has places in a row that hold a Patch, for what is to be read and changed, with their
+    columns. Of a `checked` part the rows that are left with nothing but nulls are to be found.
+    """
+
+    target: Target
+    shape: Shape | RangeShape
     columns: list[tuple[str, str]]
     rows: list[tuple[Any, ...]]
+    ats: list[int]
+    patched: tuple[tuple[int, Column], ...] = ()
+    checked: bool = False
 
 
-def lay_out(target: Target, effects: Effects) -> list[Part]:
-    """The statements' work in the order in which to run it. Raises BadValue."""
+def request_of(event: ChangeEvent, request_id: str = "") -> Request:
+    """The wish to read again what the event touched."""
+    return Request(request_id, event.table.full_name, touched(event), event.token)
+
+
+def lay_out(targets: Targets, effects: Effects, events: Sequence[ChangeEvent]) -> list[Part]:
+    """The statements' work in the order in which to run it; `events` are those that were merged.
+
+    Raises BadValue.
+    """
+    layout = _Layout(events)
+    rows, statics = targets.rows, targets.statics
     parts = []
     if effects.partition_deletes:
-        width = len(next(iter(effects.partition_deletes)))
-        shape = Shape(Kind.DELETE, tuple(c.name for c in target.key[:width]))
-        parts.append(_part(target, shape, list(effects.partition_deletes)))
-    groups: dict[tuple[Kind, frozenset[str]], list[tuple[Key, Effect]]] = {}
-    for key, effect in effects.rows.items():
-        named = frozenset() if effect.kind in _WHOLE else frozenset(effect.values)
-        groups.setdefault((effect.kind, named), []).append((key, effect))
-    for kind, named in sorted(groups, key=lambda g: (_ORDER.index(g[0]), sorted(g[1]))):
-        parts.append(_rows_part(target, kind, named, groups[kind, named]))
+        deletes = effects.partition_deletes
+        both = [rows] if statics is None else [rows, statics]
+        parts += [_partition_deletes(target, deletes) for target in both]
+    if effects.range_deletes:
+        parts += _range_deletes(rows, effects, events)
+    parts += layout.parts(rows, effects.rows)
+    if statics is not None:
+        parts += layout.parts(statics, effects.statics)
     return parts
+
+
+def _partition_deletes(target: Target, deletes: Mapping[Key, int]) -> Part:
+    width = len(next(iter(deletes)))
+    shape = Shape(Kind.DELETE, tuple(c.name for c in target.key[:width]))
+    columns = shape_columns(target, shape)
+    return Part(target, shape, columns, list(deletes), list(deletes.values()))
+
+
+def _range_deletes(
+    target: Target, effects: Effects, events: Sequence[ChangeEvent]
+) -> Iterator[Part]:
+    groups: dict[RangeShape, list[tuple[tuple[Any, ...], int]]] = {}
+    for partition, deletes in effects.range_deletes.items():
+        for bounds, at in deletes:
+            ranges = Ranges(events[at].table)
+            shape, row = ranges.shape(bounds), ranges.row(bounds)
+            if shape is None or row is None:
+                raise RuntimeError("a range was merged that has no statement")
+            groups.setdefault(shape, []).append(((*partition, *row), at))
+    for shape, found in groups.items():
+        columns = range_columns(target, shape)
+        yield Part(target, shape, columns, [row for row, _ in found], [at for _, at in found])
+
+
+class _Layout:
+    """Lays out effects of single rows."""
+
+    def __init__(self, events: Sequence[ChangeEvent]) -> None:
+        self._events = events
+
+    def parts(self, target: Target, effects: Mapping[Key, Effect]) -> Iterator[Part]:
+        """A part for each kind and set of columns."""
+        groups: dict[tuple[Shape, bool, frozenset[str]], list[tuple[Key, Effect]]] = {}
+        has_columns = bool(target.columns)
+        for key, effect in effects.items():
+            whole = effect.kind in _WHOLE
+            named = tuple(c.name for c in target.columns if not whole and c.name in effect.values)
+            # The statement of a kind names all columns where it does not matter which were written.
+            shape = Shape(effect.kind, named, effect.expires is not None)
+            patches = frozenset(n for n, v in effect.values.items() if isinstance(v, Patch))
+            checked = has_columns and effect.may_be_empty
+            groups.setdefault((shape, checked, patches), []).append((key, effect))
+        for shape, checked, patches in sorted(groups, key=_order):
+            found = groups[shape, checked, patches]
+            yield self._part(target, shape, found, (checked, patches))
+
+    def _part(
+        self,
+        target: Target,
+        shape: Shape,
+        found: list[tuple[Key, Effect]],
+        how: tuple[bool, frozenset[str]],
+    ) -> Part:
+        ats = [effect.at for _, effect in found]
+        if shape.kind is Kind.DELETE:
+            shape = Shape(shape.kind, tuple(c.name for c in target.key))
+            columns = shape_columns(target, shape)
+            return Part(target, shape, columns, [key for key, _ in found], ats)
+        checked, patches = how
+        written = tuple(
+            c for c in target.columns if shape.kind is Kind.REPLACE or c.name in shape.columns
+        )
+        shape = replace(shape, columns=tuple(c.name for c in written))
+        convert = _converter(written, patches)
+        rows = [
+            (*key, *convert(e.values, e.at), (e.time_us - EPOCH_US,), *self._expiry(e))
+            for key, e in found
+        ]
+        first = len(target.key)
+        patched = tuple((first + n, c) for n, c in enumerate(written) if c.name in patches)
+        columns = shape_columns(target, shape)
+        return Part(target, shape, columns, rows, ats, patched, checked)
+
+    def _expiry(self, effect: Effect) -> tuple[Any, ...]:
+        if effect.expires is None:
+            return ()
+        first, last = effect.expires
+        key = encode_request(request_of(self._events[effect.at]))
+        return (first - EPOCH_US,), (last - EPOCH_US,), key
 
 
 # Kinds for which it does not matter which columns the events named.
 _WHOLE = (Kind.DELETE, Kind.REPLACE)
 
 
-def _rows_part(
-    target: Target, kind: Kind, named: frozenset[str], found: list[tuple[Key, Effect]]
-) -> Part:
-    if kind is Kind.DELETE:
-        shape = Shape(kind, tuple(c.name for c in target.key))
-        return _part(target, shape, [key for key, _ in found])
-    columns = tuple(c for c in target.columns if kind is Kind.REPLACE or c.name in named)
-    convert: Callable[[dict[str, Any], int], tuple[Any, ...]] = row_form(columns)
-    rows = [(*key, *convert(e.values, e.at), (e.time_us - _EPOCH_US,)) for key, e in found]
-    return _part(target, Shape(kind, tuple(c.name for c in columns)), rows)
+def _order(group: tuple[Shape, bool, frozenset[str]]) -> tuple[Any, ...]:
+    shape, checked, patches = group
+    return _ORDER.index(shape.kind), shape.columns, shape.expires, checked, sorted(patches)
 
 
-def _part(target: Target, shape: Shape, rows: list[tuple[Any, ...]]) -> Part:
-    return Part(shape, shape_columns(target, shape), rows)
+Converter = Callable[[Mapping[str, Any], int], tuple[Any, ...]]
+
+
+def _converter(columns: tuple[Column, ...], patches: frozenset[str]) -> Converter:
+    """Converts values, but leaves patches as they are."""
+    convert = row_form(columns)
+    if not patches:
+        return convert
+
+    def around(values: Mapping[str, Any], at: int) -> tuple[Any, ...]:
+        row = convert({n: v for n, v in values.items() if n not in patches}, at)
+        return tuple(
+            values[c.name] if c.name in patches else v for c, v in zip(columns, row, strict=True)
+        )
+
+    return around
+
+
+def patched_rows(part: Part, current: Mapping[int, Sequence[str | None]]) -> list[tuple[Any, ...]]:
+    """The part's rows with patches applied to what the rows have now; `current` has the values of
+    the patched columns by the event of the row, for those that are there. Raises BadValue.
+    """
+    patchers = [(place, column, json_patcher(column.type)) for place, column in part.patched]
+    absent: tuple[None, ...] = (None,) * len(patchers)
+    rows = []
+    for row, at in zip(part.rows, part.ats, strict=True):
+        changed = list(row)
+        before = current.get(at, absent)
+        for (place, column, patch_json), text in zip(patchers, before, strict=True):
+            try:
+                changed[place] = patch_json(text, row[place])
+            except UnstorableValue:
+                raise BadValue(column, at) from None
+        rows.append(tuple(changed))
+    return rows

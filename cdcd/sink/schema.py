@@ -13,13 +13,17 @@ from cdcd.model.errors import ConfigurationError, TableStopped
 from cdcd.model.table import TableSpec
 from cdcd.sink.pool import Connection, Pool
 from cdcd.sink.statements import (
+    EXPIRES_AT,
     Target,
+    Targets,
     add_columns,
     create,
+    create_expiry_index,
     literal,
     quoted,
-    target_of,
+    targets_of,
 )
+from cdcd.sink.views import RELATION, prepare_view
 
 STATE_VERSION = 1
 NAME_BYTES_MAX = 63
@@ -38,11 +42,6 @@ FROM pg_attribute a
 LEFT JOIN unnest($2::text[], $3::text[]) AS e (name, kind) ON e.name = a.attname
 WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum
-"""
-_RELATION = """
-SELECT c.oid, c.relkind::text
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = $1 AND c.relname = $2
 """
 _PRIMARY_KEY = """
 SELECT array_agg(a.attname::text ORDER BY k.position)
@@ -93,42 +92,57 @@ async def check_version(connection: Connection) -> None:
         )
 
 
-async def prepare_target(pool: Pool, pipeline: str, table: TableSpec, schema: str) -> Target:
-    """The table's target: claimed for the pipeline, made or compared, columns added.
+async def prepare_targets(pool: Pool, pipeline: str, table: TableSpec, schema: str) -> Targets:
+    """The table's targets: claimed for the pipeline, made or compared, columns added.
 
     Raises TableStopped with every reason why the table cannot be written.
     """
-    target = target_of(table, schema)
-    _refuse(table, name_faults(table, target))
+    targets = targets_of(table, schema)
+    _refuse(table, name_faults(table, targets))
     async with pool.transaction() as connection:
         await _lock(connection)
-        await _claim(connection, pipeline, table, target)
-        relation = await connection.fetchrow(_RELATION, target.schema, target.name)
-        if relation is None:
-            await connection.execute(create(target))
-            return target
-        if relation["relkind"] not in ("r", "p"):
-            _refuse(table, [f"{target.quoted} is there and is not a table"])
-        rows = await connection.fetch(
-            _COLUMNS,
-            relation["oid"],
-            [name for name, _ in target.typed_columns],
-            [kind for _, kind in target.typed_columns],
-        )
-        primary_key = await connection.fetchval(_PRIMARY_KEY, relation["oid"])
-        _refuse(table, differences(target, rows, primary_key or []))
-        present = {row["attname"] for row in rows}
-        missing = [c for c in target.typed_columns if c[0] not in present]
-        if missing:
-            await connection.execute(add_columns(target, missing))
-    return target
+        for target in targets.all:
+            await _claim(connection, pipeline, table, target)
+            await _prepare(connection, table, target)
+        if targets.statics is not None:
+            _refuse(table, await prepare_view(connection, targets))
+    return targets
 
 
-def name_faults(table: TableSpec, target: Target) -> list[str]:
+async def _prepare(connection: Connection, table: TableSpec, target: Target) -> None:
+    relation = await connection.fetchrow(RELATION, target.schema, target.name)
+    if relation is None:
+        await connection.execute(create(target))
+        await connection.execute(create_expiry_index(target))
+        return
+    if relation["relkind"] not in ("r", "p"):
+        _refuse(table, [f"{target.quoted} is there and is not a table"])
+    rows = await connection.fetch(
+        _COLUMNS,
+        relation["oid"],
+        [name for name, _ in target.typed_columns],
+        [kind for _, kind in target.typed_columns],
+    )
+    primary_key = await connection.fetchval(_PRIMARY_KEY, relation["oid"])
+    _refuse(table, differences(target, rows, primary_key or []))
+    present = {row["attname"] for row in rows}
+    missing = [c for c in target.typed_columns if c[0] not in present]
+    if missing:
+        await connection.execute(add_columns(target, missing))
+    if EXPIRES_AT not in present:
+        await connection.execute(create_expiry_index(target))
+
+
+def name_faults(table: TableSpec, targets: Targets) -> list[str]:
     """Names that PostgreSQL or cdcd cannot take, one sentence each."""
-    faults = []
-    if _too_long(target.name):
-        faults.append(f'the target\'s name "{target.name}" is over {NAME_BYTES_MAX} bytes')
+    names = [target.name for target in targets.all]
+    if targets.statics is not None:
+        names.append(targets.full_name)
+    faults = [
+        f'the target\'s name "{name}" is over {NAME_BYTES_MAX} bytes'
+        for name in names
+        if _too_long(name)
+    ]
     for column in table.columns:
         name = column.name
         if name.startswith(_RESERVED_PREFIX):
@@ -140,9 +154,6 @@ def name_faults(table: TableSpec, target: Target) -> list[str]:
             faults.append(f'column "{name}" is one of PostgreSQL\'s own; rename the column')
         if _too_long(name):
             faults.append(f'column "{name}" is over {NAME_BYTES_MAX} bytes; rename the column')
-    if table.static:
-        names = ", ".join(f'"{c.name}"' for c in table.static)
-        faults.append(f"static columns are not replicated yet: {names}")
     return faults
 
 
@@ -185,9 +196,11 @@ def _refuse(table: TableSpec, faults: Sequence[str]) -> None:
 
 
 async def _claim(connection: Connection, pipeline: str, table: TableSpec, target: Target) -> None:
-    await connection.execute(_CLAIM, target.schema, target.name, pipeline, table.full_name)
+    # Rows and static rows are compared with the source apart, so each has a name of its own.
+    source = f"{table.full_name} (static)" if target.is_static else table.full_name
+    await connection.execute(_CLAIM, target.schema, target.name, pipeline, source)
     owner = await connection.fetchrow(_OWNER, target.schema, target.name)
-    if owner is None or tuple(owner) == (pipeline, table.full_name):
+    if owner is None or tuple(owner) == (pipeline, source):
         return
     raise TableStopped(
         table.full_name,

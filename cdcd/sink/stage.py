@@ -25,6 +25,7 @@ from cdcd.sink.table import Table, Tools
 from cdcd.transport.consumer import ChangeConsumer, Fetched
 from cdcd.transport.records import Partition
 from cdcd.transport.registry import Registry
+from cdcd.transport.requests import Requests
 from cdcd.transport.topics import Topics, table_of_topic
 
 log = get_logger()
@@ -42,10 +43,13 @@ LAG_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a sink is to do: the pipeline, this worker's name, the tables, and the settings."""
+    """What a sink is to do: the pipeline, this worker's name, how many lanes the source has, the
+    tables, and the settings.
+    """
 
     name: str
     instance: str
+    lanes: int
     patterns: tuple[str, ...]
     kafka: KafkaSettings
     registry: RegistrySettings
@@ -63,7 +67,8 @@ async def run(plan: Plan, board: Board) -> None:
         consumer = await opened.enter_async_context(
             ChangeConsumer(plan.kafka, plan.name, plan.instance)
         )
-        tools = Tools(plan.name, schema, plan.sink, pool, registry, board)
+        requests = await opened.enter_async_context(Requests(plan.kafka, plan.name, plan.lanes))
+        tools = Tools(plan.name, schema, plan.sink, pool, registry, requests, board)
         sink = _Sink(plan, tools, consumer)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(sink.follow_catalog(tasks))

@@ -21,16 +21,18 @@ from cdcd.ops.logs import get_logger
 from cdcd.ops.retry import Backoff, retrying
 from cdcd.ops.status import TableState
 from cdcd.sink.decode import Decoder
+from cdcd.sink.expiry import Sweeper
 from cdcd.sink.inbox import Inbox, Slice
-from cdcd.sink.merge import BadValue, NoTarget, merge
+from cdcd.sink.merge import BadValue, merge
 from cdcd.sink.offsets import OffsetsMoved
 from cdcd.sink.pool import Pool, Rejected, TargetBroken
 from cdcd.sink.rows import lay_out
-from cdcd.sink.schema import prepare_target
-from cdcd.sink.statements import Target
+from cdcd.sink.schema import prepare_targets
+from cdcd.sink.statements import Targets
 from cdcd.sink.writer import Write, write
 from cdcd.transport.records import Partition, Record
 from cdcd.transport.registry import Registry
+from cdcd.transport.requests import Requests
 from cdcd.transport.schema import table_from_schema
 
 Result = TypeVar("Result")
@@ -53,6 +55,7 @@ class Tools:
     settings: SinkSettings
     pool: Pool
     registry: Registry
+    requests: Requests
     board: Board
 
 
@@ -61,9 +64,11 @@ class Prepared:
     """A batch that is ready to be written; the times are those of `Applied`."""
 
     slice: Slice
+    records: list[Record]
     written_ms: list[int]
     recorded_ms: list[int]
     work: Write
+    expires_ms: int | None
 
 
 class Table:
@@ -84,7 +89,8 @@ class Table:
         self.uncommitted: dict[Partition, int] = {}
         self._tools = tools
         self._decoder = Decoder(tools.registry, name, tools.pipeline)
-        self._target: Target | None = None
+        self._targets: Targets | None = None
+        self._sweeper = Sweeper(tools.pool, tools.requests)
         self._spec: TableSpec | None = None
         self._arrived = asyncio.Event()
         self._took_at = 0.0
@@ -121,6 +127,7 @@ class Table:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._prepare_all())
             tasks.create_task(self._write_all())
+            tasks.create_task(self._sweep())
 
     async def _prepare_all(self) -> None:
         while True:
@@ -140,8 +147,23 @@ class Table:
                 await self._retrying(partial(self._write, prepared), epoch)
             except OffsetsMoved:
                 self._lose(epoch)
+            except BadValue as error:
+                self._stop_in(epoch, self._refused(error, prepared.records))
             except (Rejected, TargetBroken) as error:
                 self._stop_in(epoch, TableStopped(self.name, str(error)))
+
+    async def _sweep(self) -> None:
+        """Have rows read again when something of them expires, for ever."""
+        while True:
+            targets = None if self.is_stopped else self._targets
+            wait_seconds = END_SECONDS
+            try:
+                if targets is not None:
+                    wait_seconds = await self._sweeper.sweep(targets, wall_clock_ms(), self.writing)
+            except (Transient, Rejected, TargetBroken) as error:
+                # Those who write the table meet the same, and say it.
+                log.debug("looking for expired rows failed", table=self.name, exc_info=error)
+            await self._sweeper.wait(min(wait_seconds, END_SECONDS))
 
     async def _next_slice(self) -> Slice:
         settings = self._tools.settings
@@ -164,25 +186,32 @@ class Table:
     async def _prepare(self, cut: Slice) -> Prepared:
         if await self._decoder.learn(cut.records):
             await self._follow_schema()
-        target, spec = self._ready()
+        targets, spec = self._ready()
         # In a thread, so that the loop answers meanwhile.
-        return await asyncio.to_thread(self._laid_out, cut, spec, target)
+        return await asyncio.to_thread(self._laid_out, cut, spec, targets)
 
-    def _laid_out(self, cut: Slice, spec: TableSpec, target: Target) -> Prepared:
+    def _laid_out(self, cut: Slice, spec: TableSpec, targets: Targets) -> Prepared:
         found = zip(cut.records, self._decoder.decode(cut.records), strict=True)
         changes = [(record, event) for record, event in found if event is not None]
+        records, events = [r for r, _ in changes], [e for _, e in changes]
+        recorded_ms = [record.timestamp_ms for record in records]
         try:
-            effects = merge(spec, [event for _, event in changes])
-            parts = lay_out(target, effects)
-        except (BadValue, NoTarget) as error:
-            (topic, number), offset = changes[error.at][0][:2]
-            raise TableStopped(self.name, f"record {topic}/{number}/{offset}: {error}") from error
+            effects = merge(spec, events, recorded_ms)
+            parts = lay_out(targets, effects, events)
+        except BadValue as error:
+            raise self._refused(error, records) from error
         return Prepared(
             cut,
-            [event.time_us // 1000 for _, event in changes],
-            [record.timestamp_ms for record, _ in changes],
-            Write(self.topic, target, parts, cut.moves),
+            records,
+            [event.time_us // 1000 for event in events],
+            recorded_ms,
+            Write(self.topic, parts, cut.moves, events, effects.refreshes),
+            effects.expires_ms,
         )
+
+    def _refused(self, error: BadValue, records: list[Record]) -> TableStopped:
+        (topic, number), offset = records[error.at][:2]
+        return TableStopped(self.name, f"record {topic}/{number}/{offset}: {error}")
 
     async def _write(self, prepared: Prepared) -> None:
         epoch, tools = prepared.slice.epoch, self._tools
@@ -190,8 +219,10 @@ class Table:
             if epoch != self.inbox.epoch:
                 return
             began = time.monotonic()
-            await write(tools.pool, tools.pipeline, prepared.work)
+            await write(tools.pool, tools.pipeline, prepared.work, tools.requests.ask)
             seconds = time.monotonic() - began
+        if prepared.expires_ms is not None:
+            self._sweeper.expect(prepared.expires_ms)
         if epoch == self.inbox.epoch:
             for move in prepared.slice.moves:
                 self.uncommitted[Partition(self.topic, move.partition)] = move.next_offset
@@ -212,16 +243,16 @@ class Table:
             raise TableStopped(self.name, f"its topic has the schema of {spec.full_name}")
         if spec != self._spec:
             tools = self._tools
-            self._target = await prepare_target(
+            self._targets = await prepare_targets(
                 tools.pool, tools.pipeline, spec, tools.target_schema
             )
             self._spec = spec
         return True
 
-    def _ready(self) -> tuple[Target, TableSpec]:
-        if self._target is None or self._spec is None:
+    def _ready(self) -> tuple[Targets, TableSpec]:
+        if self._targets is None or self._spec is None:
             raise RuntimeError("the table is used before `open` was true")
-        return self._target, self._spec
+        return self._targets, self._spec
 
     async def _retrying(self, operation: Callable[[], Awaitable[Result]], epoch: int) -> Result:
         """Try again while something is away, shown as a pause of the table."""

@@ -35,6 +35,7 @@ async def feed(stack: Stack) -> AsyncIterator[Feed]:
     """A pipeline that nobody else uses; what it made is removed."""
     name = f"t{os.getpid()}x{next(_number)}"
     made = Feed(name, stack.kafka, stack.registry, stack.postgres)
+    made.make_lanes()
     async with made.registry:
         yield made
     admin = AdminClient({"bootstrap.servers": stack.kafka})

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from cdcd.config.settings import (
@@ -17,17 +17,21 @@ from cdcd.config.settings import (
     RegistrySettings,
     SinkSettings,
 )
-from cdcd.model.change import ChangeEvent, Operation
+from cdcd.model.change import ChangeEvent, Elements, Operation
 from cdcd.model.cqltype import parse
+from cdcd.model.refresh import Request
 from cdcd.model.table import Column, ColumnKind, TableSpec
 from cdcd.ops.board import Board
 from cdcd.ops.status import TableState, TableStatus
 from cdcd.sink.stage import Plan, run
 from cdcd.transport.avro import Codec
 from cdcd.transport.envelope import Envelope
+from cdcd.transport.lane_records import decode_request, request_of_key
 from cdcd.transport.registry import Registry
 from cdcd.transport.schema import key_schema, value_schema
+from cdcd.transport.topics import Topics, lanes_topic
 
+LANES = 4
 KINDS = {
     "p": ColumnKind.PARTITION_KEY,
     "c": ColumnKind.CLUSTERING,
@@ -52,9 +56,13 @@ def change(
     values: Mapping[str, Any] | None = None,
     *,
     time_us: int = 1_700_000_000_000_000,
+    **more: Any,
 ) -> ChangeEvent:
-    """A change; a value of None was set to null, and a name that is absent was not touched."""
-    given = values or {}
+    """A change; a value of None was set to null, and a name that is absent was not touched. One
+    that is `Elements` was changed in part.
+    """
+    elements = {n: v for n, v in (values or {}).items() if isinstance(v, Elements)}
+    given = {n: v for n, v in (values or {}).items() if n not in elements}
     size = len(spec.partition_key)
     return ChangeEvent(
         table=spec,
@@ -66,6 +74,8 @@ def change(
         identity=None,
         values={n: v for n, v in given.items() if v is not None},
         nulls=tuple(n for n, v in given.items() if v is None),
+        elements=elements,
+        **more,
     )
 
 
@@ -92,6 +102,7 @@ class Feed:
     def plan(self, instance: str = "one", **changed: Any) -> Plan:
         """What a sink of this pipeline is to do."""
         given: dict[str, Any] = {
+            "lanes": LANES,
             "patterns": ("ks.*",),
             "kafka": self.kafka,
             "registry": self.registry_settings,
@@ -112,6 +123,31 @@ class Feed:
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
+
+    def make_lanes(self) -> None:
+        """The lanes topic, as `cdcd run` makes it before its stages begin."""
+        admin = AdminClient({"bootstrap.servers": self._bootstrap})
+        topic = lanes_topic(self.pipeline)
+        config = {"cleanup.policy": "compact"}
+        admin.create_topics([NewTopic(topic, LANES, 1, config=config)])[topic].result(10)
+
+    async def requests(self) -> list[tuple[int, Request]]:
+        """What the sink has asked for: lanes and requests, in order within a lane."""
+        found: list[tuple[int, Request]] = []
+        topic = lanes_topic(self.pipeline)
+        ends = await Topics(self.kafka).ends([(topic, lane) for lane in range(LANES)])
+        consumer = Consumer({"bootstrap.servers": self._bootstrap, "group.id": "feed"})
+        consumer.assign([TopicPartition(topic, lane, 0) for lane in range(LANES)])
+        while len(found) < sum(ends.values()):
+            for message in consumer.consume(100, 1.0):
+                request_id = request_of_key(message.key() or b"")
+                lane, value = message.partition(), message.value()
+                assert request_id is not None
+                assert lane is not None
+                assert value is not None
+                found.append((lane, decode_request(request_id, value)))
+        consumer.close()
+        return sorted(found, key=lambda f: f[0])
 
     async def codecs(self, spec: TableSpec) -> tuple[Codec, Codec]:
         topic = self.topic(spec)

@@ -13,6 +13,7 @@ from confluent_kafka.admin import AdminClient
 from cdcd.config.settings import PostgresSettings, SinkSettings
 from cdcd.model.change import ChangeEvent
 from cdcd.model.errors import ConfigurationError, InvariantBroken
+from cdcd.model.refresh import Request
 from cdcd.ops.status import TableState
 from cdcd.sink import offsets
 from cdcd.sink.inbox import Move
@@ -20,8 +21,8 @@ from cdcd.sink.merge import merge
 from cdcd.sink.offsets import OffsetsMoved
 from cdcd.sink.pool import Pool
 from cdcd.sink.rows import lay_out
-from cdcd.sink.schema import prepare_database, prepare_target
-from cdcd.sink.statements import target_of
+from cdcd.sink.schema import prepare_database, prepare_targets
+from cdcd.sink.statements import targets_of
 from cdcd.sink.writer import Write, write
 from cdcd.transport.consumer import group_of
 from tests.integration.feeding import Feed, change, eventually, sinking, status, table
@@ -155,12 +156,19 @@ def _leaves(group: BaseExceptionGroup[Any]) -> list[BaseException]:
 
 async def _opened(pool: Pool, feed: Feed) -> None:
     await prepare_database(pool, feed.schema)
-    await prepare_target(pool, feed.pipeline, COUNTED, feed.schema)
+    await prepare_targets(pool, feed.pipeline, COUNTED, feed.schema)
 
 
 def _work(feed: Feed, events: Sequence[ChangeEvent], *moves: Move) -> Write:
-    target = target_of(COUNTED, feed.schema)
-    return Write(feed.topic(COUNTED), target, lay_out(target, merge(COUNTED, events)), moves)
+    parts = lay_out(targets_of(COUNTED, feed.schema), merge(COUNTED, events), events)
+    return Write(feed.topic(COUNTED), parts, moves, events)
+
+
+async def _write(pool: Pool, feed: Feed, work: Write) -> None:
+    async def ask(requests: Sequence[Request]) -> None:
+        assert not requests
+
+    await write(pool, feed.pipeline, work, ask)
 
 
 async def test_of_two_owners_one_commits(feed: Feed) -> None:
@@ -169,7 +177,7 @@ async def test_of_two_owners_one_commits(feed: Feed) -> None:
     async with Pool(settings, "test") as pool:
         await _opened(pool, feed)
         topic = feed.topic(COUNTED)
-        await write(pool, feed.pipeline, _work(feed, inserts(2), Move(0, None, 2)))
+        await _write(pool, feed, _work(feed, inserts(2), Move(0, None, 2)))
         stale = [
             _work(feed, inserts(3), Move(0, None, 3)),
             _work(feed, inserts(3), Move(0, 1, 3)),
@@ -178,10 +186,10 @@ async def test_of_two_owners_one_commits(feed: Feed) -> None:
         ]
         for work in stale:
             with pytest.raises(OffsetsMoved):
-                await write(pool, feed.pipeline, work)
+                await _write(pool, feed, work)
         assert await count_of(feed) == 2
         assert await offsets.read(pool, feed.pipeline, topic) == {0: 2}
-        await write(pool, feed.pipeline, _work(feed, inserts(3), Move(0, 2, 3), Move(1, None, 1)))
+        await _write(pool, feed, _work(feed, inserts(3), Move(0, 2, 3), Move(1, None, 1)))
         assert await offsets.read(pool, feed.pipeline, topic) == {0: 3, 1: 1}
 
 
@@ -195,7 +203,7 @@ async def test_owners_at_the_same_time_are_one_after_the_other(feed: Feed) -> No
 
         async def attempt(size: int) -> None:
             try:
-                await write(pool, feed.pipeline, _work(feed, inserts(size), Move(0, None, size)))
+                await _write(pool, feed, _work(feed, inserts(size), Move(0, None, size)))
             except OffsetsMoved:
                 outcomes.append(False)
             else:
@@ -213,7 +221,7 @@ async def test_an_offset_never_goes_back(feed: Feed) -> None:
     async with Pool(PostgresSettings(dsn=feed.postgres), "test") as pool:
         await _opened(pool, feed)
         with pytest.raises(InvariantBroken):
-            await write(pool, feed.pipeline, _work(feed, inserts(1), Move(0, 5, 4)))
+            await _write(pool, feed, _work(feed, inserts(1), Move(0, 5, 4)))
         assert await count_of(feed) == 0
 
 

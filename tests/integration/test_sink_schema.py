@@ -11,7 +11,7 @@ from cdcd.config.settings import PostgresSettings
 from cdcd.model.errors import ConfigurationError, TableStopped
 from cdcd.ops.status import TableState
 from cdcd.sink.pool import Pool
-from cdcd.sink.schema import STATE_VERSION, check_version, prepare_database, prepare_target
+from cdcd.sink.schema import STATE_VERSION, check_version, prepare_database, prepare_targets
 from tests.integration.feeding import Feed, change, eventually, sinking, status, table
 
 PLAIN = table("plain", "p:id int; r:v text")
@@ -24,7 +24,7 @@ async def rows_of(feed: Feed, query: str) -> list[tuple[Any, ...]]:
 async def prepare(feed: Feed, spec: Any = PLAIN, pipeline: str = "") -> None:
     async with Pool(PostgresSettings(dsn=feed.postgres), "test") as pool:
         await prepare_database(pool, feed.schema)
-        await prepare_target(pool, pipeline or feed.pipeline, spec, feed.schema)
+        await prepare_targets(pool, pipeline or feed.pipeline, spec, feed.schema)
 
 
 async def test_a_new_column_is_added_at_once(feed: Feed) -> None:
@@ -157,9 +157,8 @@ async def test_one_target_has_one_writer(feed: Feed) -> None:
         ({"id": "p:int", "cdc_mine": "r:int"}, 'column "cdc_mine"'),
         ({"id": "p:int", "ctid": "r:int"}, 'column "ctid"'),
         ({"id": "p:int", "ü" * 32: "r:int"}, "over 63 bytes"),
-        ({"id": "p:int", "k": "c:int", "v": "s:int"}, 'static columns are not replicated yet: "v"'),
     ],
-    ids=["own prefix", "system column", "long", "static"],
+    ids=["own prefix", "system column", "long"],
 )
 async def test_impossible_names_are_refused_first(
     feed: Feed, columns: dict[str, str], words: str

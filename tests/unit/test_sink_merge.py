@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cdcd.model.change import ChangeEvent, Operation
 from cdcd.model.cqltype import parse
 from cdcd.model.table import Column, ColumnKind, TableSpec
-from cdcd.sink.merge import BadValue, Effect, Kind, NoTarget, merge
+from cdcd.sink.merge import BadValue, Effect, Kind, merge
 
 TABLE = TableSpec(
     "ks",
@@ -164,13 +164,6 @@ def test_a_key_that_cannot_be_stored_is_named_without_its_value() -> None:
     assert caught.value.at == 1
     assert '"p" (text)' in str(caught.value)
     assert "secret" not in str(caught.value)
-
-
-@pytest.mark.parametrize(("op", "row"), [("g", (1, 1)), ("u", (1,))])
-def test_what_has_no_target_is_refused(op: str, row: tuple[int, ...]) -> None:
-    """Range deletes and static columns are refused, not passed over."""
-    with pytest.raises(NoTarget):
-        merge(TABLE, [event(op, row, {"a": "x"} if op == "u" else None)])
 
 
 def apply_one(rows: Rows, change: ChangeEvent) -> None:

@@ -1,12 +1,14 @@
 """Laying out: effects become rows for as few statements as there are shapes."""
 
+from typing import Any
+
 import pytest
 
 from cdcd.model.cqltype import parse
 from cdcd.model.table import Column, ColumnKind, TableSpec
 from cdcd.sink.merge import BadValue, Effect, Effects, Kind
 from cdcd.sink.rows import lay_out
-from cdcd.sink.statements import target_of
+from cdcd.sink.statements import targets_of
 
 TABLE = TableSpec(
     "ks",
@@ -18,8 +20,12 @@ TABLE = TableSpec(
         Column("b", parse("date"), ColumnKind.REGULAR),
     ),
 )
-TARGET = target_of(TABLE, "s")
+TARGETS = targets_of(TABLE, "s")
 EPOCH_US = 946_684_800_000_000
+
+
+def shaped(effects: Effects) -> list[Any]:
+    return lay_out(TARGETS, effects, ())
 
 
 def test_effects_of_one_shape_share_a_statement() -> None:
@@ -30,7 +36,7 @@ def test_effects_of_one_shape_share_a_statement() -> None:
             (1, 2): Effect(Kind.UPSERT, {"b": None, "a": "y"}, EPOCH_US + 5, 1),
         }
     )
-    (part,) = lay_out(TARGET, effects)
+    (part,) = shaped(effects)
     assert part.shape.columns == ("a", "b")
     assert part.rows == [(1, 1, "x", (0,), (0,)), (1, 2, "y", None, (5,))]
 
@@ -38,7 +44,7 @@ def test_effects_of_one_shape_share_a_statement() -> None:
 def test_a_replaced_row_names_every_column() -> None:
     """Columns that a full row does not have are written as null."""
     effects = Effects(rows={(1, 1): Effect(Kind.REPLACE, {"a": "x"}, EPOCH_US, 0)})
-    (part,) = lay_out(TARGET, effects)
+    (part,) = shaped(effects)
     assert part.shape.columns == ("a", "b")
     assert part.rows == [(1, 1, "x", None, (0,))]
 
@@ -53,7 +59,7 @@ def test_partition_deletes_come_first() -> None:
             (2, 2): Effect(Kind.DELETE, {}, 0, 3),
         },
     )
-    parts = lay_out(TARGET, effects)
+    parts = shaped(effects)
     assert [(p.shape.kind, p.shape.columns) for p in parts] == [
         (Kind.DELETE, ("p",)),
         (Kind.DELETE, ("p", "c")),
@@ -65,7 +71,7 @@ def test_partition_deletes_come_first() -> None:
 def test_a_column_that_the_target_lacks_is_left_out() -> None:
     """A column that was dropped from the source is no column of a new target."""
     effects = Effects(rows={(1, 1): Effect(Kind.UPSERT, {"a": "x", "gone": 1}, EPOCH_US, 0)})
-    (part,) = lay_out(TARGET, effects)
+    (part,) = shaped(effects)
     assert part.shape.columns == ("a",)
 
 
@@ -73,6 +79,6 @@ def test_a_value_that_cannot_be_stored_is_named_without_itself() -> None:
     """The message has the column and the index of the event, and not the value."""
     effects = Effects(rows={(1, 1): Effect(Kind.UPSERT, {"a": "secret\0"}, 0, 7)})
     with pytest.raises(BadValue, match='"a"') as caught:
-        lay_out(TARGET, effects)
+        shaped(effects)
     assert caught.value.at == 7
     assert "secret" not in str(caught.value)

@@ -21,7 +21,7 @@ from cdcd.sink.statements import (
     quoted,
     shape_columns,
     staged,
-    target_of,
+    targets_of,
 )
 
 TABLE = TableSpec(
@@ -34,14 +34,14 @@ TABLE = TableSpec(
         Column("b", parse("timestamp"), ColumnKind.REGULAR),
     ),
 )
-TARGET = target_of(TABLE, "s")
+TARGET = targets_of(TABLE, "s").rows
 
 
 def test_an_upsert_touches_the_named_columns_only() -> None:
     """A column that the change did not name stands nowhere in the statement."""
     text = apply(TARGET, Shape(Kind.UPSERT, ("a",)), staged("x"))
     assert text == (
-        'INSERT INTO "s"."t" ("p", "c", "a", "cdc_timestamp") '
+        'INSERT INTO "s"."t" AS t ("p", "c", "a", "cdc_timestamp") '
         'SELECT "p", "c", "a", "cdc_timestamp" '
         'FROM (SELECT * FROM "x" WHERE "cdc_shape" = $1) AS s ORDER BY "p", "c" '
         'ON CONFLICT ("p", "c") DO UPDATE '
@@ -75,7 +75,8 @@ def test_the_target_has_the_sources_primary_key() -> None:
     """The key's columns in the key's order, then the others, then the write time."""
     assert create(TARGET) == (
         'CREATE TABLE "s"."t" ("p" integer, "c" text, "a" numeric, "b" timestamptz, '
-        '"cdc_timestamp" timestamptz, PRIMARY KEY ("p", "c"))'
+        '"cdc_timestamp" timestamptz, "cdc_expires_at" timestamptz, '
+        '"cdc_expires_last" timestamptz, "cdc_expires_key" bytea, PRIMARY KEY ("p", "c"))'
     )
 
 
