@@ -100,6 +100,8 @@ class Place:
             "registry": {"url": self.stack.registry},
             "postgres": {"dsn": self.stack.postgres, "target_schema": self.schema},
             "http": {"port": 0},
+            # Late rows are to be found while a test waits for them.
+            "source": {"settle_delays_seconds": [5, 30]},
         }
         for section, values in self.settings.items():
             sections.setdefault(section, {}).update(values)
