@@ -208,15 +208,10 @@ class _Index:
         except ValueError as error:
             return Why(f"has a column of a type that is not supported: {error}", _LEAVE_OUT)
         for column in spec.columns:
-            if column.type.is_multicell:
-                frozen = f"use frozen<{column.type}>"
-                return Why(f"has column {column.name}: type {column.type} is not supported", frozen)
             try:
                 check_supported(column.type)
             except ValueError as error:
                 return Why(f"has column {column.name}: {error}", _LEAVE_OUT)
-        if spec.static:
-            return Why("has static columns, which are not supported", "leave the table out")
         return None
 
     def cdc(self, keyspace: str, table: str) -> CdcOptions:

@@ -115,8 +115,11 @@ def target_rows(
 
 
 def _plain(value: Any) -> Any:
+    if hasattr(value, "_asdict"):
+        return {n: _plain(v) for n, v in value._asdict().items()}
     if isinstance(value, OrderedMapSerializedKey | dict):
-        return {_plain(k): _plain(v) for k, v in value.items()}
+        pairs = [(_plain(k), _plain(v)) for k, v in value.items()]
+        return dict(pairs) if all(isinstance(k, str) for k, _ in pairs) else list(map(list, pairs))
     if isinstance(value, SortedSet | list | tuple | set):
         return [_plain(v) for v in value]
     if isinstance(value, Decimal):

@@ -147,6 +147,18 @@ def test_what_cannot_be_replicated(columns: dict[str, str], named: str) -> None:
     assert named in found.refused["ks.a"].reason
 
 
+def test_statics_and_collections_are_replicated() -> None:
+    """A table with static columns and non-frozen collections is like any other."""
+    columns = {
+        "p": "int partition_key",
+        "c": "int clustering",
+        "s": "set<int> static",
+        "m": "map<text, frozen<list<int>>> regular",
+        "l": "list<text> regular",
+    }
+    assert set(find(schema(rows_of("ks.a", columns=columns)), ["ks.a"]).tables) == {"ks.a"}
+
+
 def test_the_name_of_a_mistake() -> None:
     """A table that does not exist is refused, with the nearest name that does."""
     why = find(TWO, ["ks.aa"]).refused["ks.aa"]
