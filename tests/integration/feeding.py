@@ -70,7 +70,7 @@ def change(
         partition=tuple(key[:size]),
         clustering=tuple(key[size:]) or (None,) * len(spec.clustering_key),
         time_us=time_us,
-        token=0,
+        token=more.pop("token", 0),
         identity=None,
         values={n: v for n, v in given.items() if v is not None},
         nulls=tuple(n for n, v in given.items() if v is None),

@@ -33,13 +33,13 @@ def put(cql: CqlType, cells: dict[Any, Any]) -> Any:
     return cells if cql is TEXT_MAP else [{"key": k, "value": v} for k, v in cells.items()]
 
 
-NAMES = {
+NAMES: dict[CqlType, Any] = {
     SET: st.integers(-3, 12),
     TEXT_MAP: st.sampled_from(["", "a", "Z", "ä", "\U00010000"]),
     INT_MAP: st.integers(-3, 12),
     POINT: st.sampled_from(["x", "y"]),
 }
-VALUES = {
+VALUES: dict[CqlType, Any] = {
     SET: st.just(True),
     TEXT_MAP: st.integers(0, 3),
     INT_MAP: st.sampled_from(["", "v"]),

@@ -41,7 +41,7 @@ UUIDS = TableSpec(
 )
 
 # Rows with their values, and statics with theirs.
-State = dict[tuple[int, ...], dict[str, Any]]
+State = dict[tuple[Any, ...], dict[str, Any]]
 
 
 def event(
@@ -237,7 +237,8 @@ def _write(state: State, key: tuple[Any, ...], change: ChangeEvent, *, exists: b
         return
     row |= dict(change.values) | dict.fromkeys(change.nulls)
     for name, part in change.elements.items():
-        members = {*(row.get(name) or ()), *(part.put or ())} - {*part.removed}
+        put_now: Any = part.put or ()
+        members = {*(row.get(name) or ()), *put_now} - {*part.removed}
         row[name] = sorted(members) or None
     state[key] = {n: v for n, v in row.items() if v is not None}
     if change.is_static and not state[key]:
