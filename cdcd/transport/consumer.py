@@ -20,8 +20,8 @@ from confluent_kafka import (
 )
 
 from cdcd.config.settings import KafkaSettings
-from cdcd.model.errors import ConfigurationError, Transient
-from cdcd.transport.kafka import client_properties, failure
+from cdcd.model.errors import Transient
+from cdcd.transport.kafka import PARTITION_EOF, StallWatch, client_properties, consumer_failure
 from cdcd.transport.records import LATE_HEADER, Partition, Record
 
 Result = TypeVar("Result")
@@ -76,6 +76,7 @@ class ChangeConsumer:
             },
         )
         self._client: Consumer | None = None
+        self._watch = StallWatch(settings.session_timeout_seconds)
 
     async def __aenter__(self) -> Self:
         self._client = await self._run("opening the consumer", lambda: Consumer(self._properties))
@@ -162,10 +163,11 @@ class ChangeConsumer:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, call)
         except KafkaException as error:
-            raise failure(error, doing) from error
+            raise consumer_failure(error, doing, self._watch) from error
 
     def _fetch(self, records_max: int, wait_seconds: float) -> Fetched:
         client = self._opened()
+        self._watch.tick()
         before = self._assigned
         messages = client.consume(1, wait_seconds)
         if messages and records_max > 1:
@@ -191,19 +193,14 @@ class ChangeConsumer:
                 key, value = message.key(), message.value()
                 record = Record(place, offset, timestamp_ms, key, value, is_late)
                 fetched.records.append(record)
-        elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+        elif error.code() == PARTITION_EOF:
             if topic is not None and number is not None and offset is not None:
                 fetched.ends[Partition(topic, number)] = offset
-        elif error.code() == KafkaError._FATAL:  # noqa: SLF001
-            # With the classic protocol this is the one way for a consumer to end (librdkafka,
-            # "Fatal consumer errors").
-            raise ConfigurationError(
-                "Kafka: reading: another worker runs under this one's name",
-                "give each worker an `instance` of its own",
-            )
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
             fetched.gone.add(Partition(topic or "", number or 0))
-        elif not isinstance(found := failure(error, "reading"), Transient):
+        elif error.fatal():
+            raise consumer_failure(error, "reading", self._watch)
+        elif not isinstance(found := consumer_failure(error, "reading", self._watch), Transient):
             raise found
 
     def _on_assign(self, client: Consumer, partitions: list[TopicPartition]) -> None:

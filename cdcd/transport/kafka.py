@@ -1,5 +1,7 @@
 """What every Kafka client of cdcd has in common: its properties, and the reading of its errors."""
 
+import math
+import time
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
@@ -55,15 +57,46 @@ def _ignore(_: KafkaError) -> None:
     pass
 
 
-def consumer_failure(error: KafkaError, doing: str) -> CdcdError:
-    """What an error that a consumer read in place of a record means.
+class StallWatch:
+    """Tells whether this process stood still lately, by how seldom it comes by.
+
+    A worker that was stopped for longer than its session, and wakes up, is fenced by itself: it
+    joins anew while a request of its former membership is on the way.
+    """
+
+    def __init__(self, session_seconds: float) -> None:
+        self._session_seconds = session_seconds
+        self._last = time.monotonic()
+        self._stalled_at = -math.inf
+
+    def tick(self) -> None:
+        """Come by; to be called every second or so."""
+        now = time.monotonic()
+        if now - self._last > self._session_seconds / 2:
+            self._stalled_at = now
+        self._last = now
+
+    @property
+    def stalled_lately(self) -> bool:
+        """Whether the process stood still within the last ten sessions."""
+        self.tick()
+        return self._last - self._stalled_at < 10 * self._session_seconds
+
+
+def consumer_failure(
+    error: KafkaError | KafkaException, doing: str, watch: StallWatch
+) -> CdcdError:
+    """What an error of a member of a group means.
 
     With the classic protocol the one fatal error is that another member has this one's group
     instance id (librdkafka's introduction, "Fatal consumer errors").
     """
-    if error.code() == KafkaError._FATAL:  # noqa: SLF001
-        return _fenced(doing)
-    return failure(error, doing)
+    cause: KafkaError = error.args[0] if isinstance(error, KafkaException) else error
+    if cause.code() != KafkaError._FATAL and cause.code() not in _FENCED:  # noqa: SLF001
+        return failure(cause, doing)
+    if watch.stalled_lately:
+        return Transient(f"Kafka: {doing}: this worker stood still for longer than its session")
+    return _fenced(doing)
 
 
 def _fenced(doing: str) -> CdcdError:

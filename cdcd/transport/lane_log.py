@@ -30,7 +30,13 @@ from cdcd.model.fingerprint import Cell, Fingerprint
 from cdcd.model.lane import Assignment, LaneSet, LanesLost
 from cdcd.model.position import Position
 from cdcd.model.refresh import Listed, Request
-from cdcd.transport.kafka import PARTITION_EOF, client_properties, consumer_failure, failure
+from cdcd.transport.kafka import (
+    PARTITION_EOF,
+    StallWatch,
+    client_properties,
+    consumer_failure,
+    failure,
+)
 from cdcd.transport.lane_records import (
     cell_of_key,
     decode_cell,
@@ -105,6 +111,7 @@ class LaneLog:
         self._topics = topics
         self._topic = lanes_topic(worker.pipeline)
         self._consuming = OneThread("lanes")
+        self._watch = StallWatch(settings.session_timeout_seconds)
         self._restoring: _Restoring | None = None
         self._assignment: Assignment | None = None
         self._group: Any = None
@@ -157,12 +164,13 @@ class LaneLog:
         """Consume the lanes until cancelled."""
         had = self._assignment
         while True:
+            self._watch.tick()
             try:
                 messages = await self._consuming.call(
                     self._consumer.consume, _FETCH_RECORDS, _FETCH_SECONDS
                 )
             except KafkaException as error:
-                raise failure(error, "reading the lanes") from error
+                raise consumer_failure(error, "reading the lanes", self._watch) from error
             for message in messages:
                 self._take(message)
             await self._finish_restoring()
@@ -175,7 +183,7 @@ class LaneLog:
         error = message.error()
         lane, offset = message.partition(), message.offset()
         if error is not None and error.code() != PARTITION_EOF:
-            raise consumer_failure(error, "reading the lanes")
+            raise consumer_failure(error, "reading the lanes", self._watch)
         if lane is None or offset is None:
             return
         self._offsets[lane] = offset if error is not None else offset + 1

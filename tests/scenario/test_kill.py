@@ -99,5 +99,6 @@ def expect_equal(place: Place, table: str, key: tuple[str, ...]) -> None:
         wait_until(lambda: not different(), "source and target equal")
         wait_until(lambda: not lost(), "every log row in the topic")
     except AssertionError as waited:
-        pytest.fail(f"{waited}\nlost: {lost()}\n" + "\n".join(different()[:20]))
+        logs = [f"a worker's log:\n{daemon.output[-2000:]}" for daemon in place.daemons]
+        pytest.fail("\n".join([f"{waited}", f"lost: {lost()}", *different()[:20], *logs]))
     assert not different()
