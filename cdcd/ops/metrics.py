@@ -87,6 +87,17 @@ class Metrics:
         info.info({"version": __version__})
         self.lines.append(Line("cdcd_build_info", "info", ("version",), "The running version."))
 
+        self._source()
+        self._sink()
+        self.retries = self._counter(
+            "cdcd_retries", "Tries that failed and were repeated.", "stage"
+        )
+        self.tables = self._gauge("cdcd_tables", "Tables by state.", "state")
+        self.stages = self._gauge(
+            "cdcd_stage_running", "1 while the stage runs, 0 while it starts or retries.", "stage"
+        )
+
+    def _source(self) -> None:
         self.published = self._counter("cdcd_published_changes", "Changes published.", "table")
         self.transactions = self._counter(
             "cdcd_transactions", "Kafka transactions by outcome: committed, aborted.", "outcome"
@@ -94,21 +105,8 @@ class Metrics:
         self.publish_seconds = self._histogram(
             "cdcd_publish_seconds", "One Kafka transaction, begin to commit.", WORK_SECONDS
         )
-        self.applied = self._counter("cdcd_applied_rows", "Changes applied.", "table")
-        self.batch_rows = self._histogram(
-            "cdcd_batch_rows", "Changes in one PostgreSQL transaction.", BATCH_ROWS
-        )
-        self.batch_seconds = self._histogram(
-            "cdcd_batch_seconds", "One PostgreSQL transaction, begin to commit.", WORK_SECONDS
-        )
         self.scylla_to_kafka = self._latencies(
             "cdcd_scylla_to_kafka_seconds", "From the write in ScyllaDB to the commit in Kafka."
-        )
-        self.kafka_to_postgres = self._latencies(
-            "cdcd_kafka_to_postgres_seconds", "From the record in Kafka to the row in PostgreSQL."
-        )
-        self.end_to_end = self._latencies(
-            "cdcd_end_to_end_seconds", "From the write in ScyllaDB to the row in PostgreSQL."
         )
         self.frontier_seconds = self._gauge(
             "cdcd_frontier_timestamp_seconds",
@@ -117,12 +115,6 @@ class Metrics:
         )
         self.frontier_age_seconds = self._gauge(
             "cdcd_frontier_age_seconds", "How far the frontier is behind the clock.", "table"
-        )
-        self.lag_seconds = self._gauge(
-            "cdcd_lag_seconds", "How old what the target shows can be.", "table"
-        )
-        self.lag_records = self._gauge(
-            "cdcd_lag_records", "Records that this worker has yet to apply.", "table"
         )
         self.late = self._counter(
             "cdcd_late_rows", "Log rows that became visible behind the frontier.", "table"
@@ -140,20 +132,34 @@ class Metrics:
             "How long until the log forgets changes that have not been read.",
             "table",
         )
+        self.lanes = self._gauge("cdcd_lanes", "Lanes that this worker reads.")
+
+    def _sink(self) -> None:
+        self.applied = self._counter("cdcd_applied_rows", "Changes applied.", "table")
+        self.batch_rows = self._histogram(
+            "cdcd_batch_rows", "Changes in one PostgreSQL transaction.", BATCH_ROWS
+        )
+        self.batch_seconds = self._histogram(
+            "cdcd_batch_seconds", "One PostgreSQL transaction, begin to commit.", WORK_SECONDS
+        )
+        self.kafka_to_postgres = self._latencies(
+            "cdcd_kafka_to_postgres_seconds", "From the record in Kafka to the row in PostgreSQL."
+        )
+        self.end_to_end = self._latencies(
+            "cdcd_end_to_end_seconds", "From the write in ScyllaDB to the row in PostgreSQL."
+        )
+        self.lag_seconds = self._gauge(
+            "cdcd_lag_seconds", "How old what the target shows can be.", "table"
+        )
+        self.lag_records = self._gauge(
+            "cdcd_lag_records", "Records that this worker has yet to apply.", "table"
+        )
         self.dropped = self._counter(
             "cdcd_dropped_changes", "Changes left out on purpose.", "table", "reason"
         )
         self.rejected = self._counter(
             "cdcd_rejected_changes", "Changes that PostgreSQL cannot hold.", "table", "reason"
         )
-        self.retries = self._counter(
-            "cdcd_retries", "Tries that failed and were repeated.", "stage"
-        )
-        self.tables = self._gauge("cdcd_tables", "Tables by state.", "state")
-        self.stages = self._gauge(
-            "cdcd_stage_running", "1 while the stage runs, 0 while it starts or retries.", "stage"
-        )
-        self.lanes = self._gauge("cdcd_lanes", "Lanes that this worker reads.")
 
     def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
         self.lines.append(Line(f"{name}_total", "counter", labels, help_text))
