@@ -107,15 +107,18 @@ def _cleared(
 ) -> Iterable[ChangeEvent]:
     """The events with what has to go before them."""
     if isinstance(scope, Partition) and table.clustering_key:
-        yield _delete(table, Operation.PARTITION_DELETE, scope.partition, (), now_us)
+        yield _bare(table, Operation.PARTITION_DELETE, scope.partition, (), now_us)
     elif not events and isinstance(scope, Row):
-        yield _delete(table, Operation.DELETE, scope.partition, scope.clustering, now_us)
+        yield _bare(table, Operation.DELETE, scope.partition, scope.clustering, now_us)
     elif not events and isinstance(scope, Partition):
-        yield _delete(table, Operation.DELETE, scope.partition, (), now_us)
+        yield _bare(table, Operation.DELETE, scope.partition, (), now_us)
+    elif not events and isinstance(scope, StaticRow):
+        # A partition without rows and statics is not found; its static row is one of nulls.
+        yield _bare(table, Operation.READ, scope.partition, (), now_us)
     yield from events
 
 
-def _delete(
+def _bare(
     table: TableSpec, op: Operation, partition: Key, clustering: Key, now_us: int
 ) -> ChangeEvent:
     found = [decoder(c.type)(raw) for c, raw in zip(table.partition_key, partition, strict=True)]

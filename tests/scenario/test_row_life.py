@@ -198,3 +198,31 @@ def test_random_lives(place: Place, life: Any, seed: int, *, lists: bool, ttl: b
     time.sleep(max(TTL_SECONDS) + 1 if ttl else 0)
     expect_equal(place, "life", KEY)
     assert life.stop() == 0
+
+
+EXPIRING = (
+    "INSERT INTO $ks.life (p, c1, c2, a) VALUES (1, 1, 'row', 1) USING TTL 3",
+    "INSERT INTO $ks.life (p, c1, c2) VALUES (2, 1, 'marker') USING TTL 3",
+    "UPDATE $ks.life USING TTL 3 SET s = 1 WHERE p = 3",
+    "UPDATE $ks.life USING TTL 3 SET st['k'] = 1 WHERE p = 4",
+    "UPDATE $ks.life USING TTL 3 SET n = n + {1} WHERE p = 5 AND c1 = 1 AND c2 = 'elements'",
+    "UPDATE $ks.life USING TTL 3 SET a = 1 WHERE p = 6 AND c1 = 1 AND c2 = 'half'",
+    "UPDATE $ks.life SET b = 'stays' WHERE p = 6 AND c1 = 1 AND c2 = 'half'",
+    "UPDATE $ks.life USING TTL 3 SET s = 1 WHERE p = 6",
+)
+
+
+@pytest.mark.timeout(120)
+def test_what_expires_goes_in_time(place: Place, life: Any) -> None:
+    """Rows, markers, cells, elements and statics, of partitions that hold nothing else too, go from
+    the target within two seconds of their expiry.
+    """
+    for statement in EXPIRING:
+        place.execute(statement)
+    wait_until(lambda: not source_and_target(place, "life", KEY), "all of it in the target", 3)
+    before = checker.target_rows(place.stack, place.schema, "life__full", KEY)
+    assert len(before) == len(EXPIRING) - 2
+    wait_until(lambda: len(checker.source_rows(place.session, place.name, "life", KEY)) == 1, "end")
+    expired = time.monotonic()
+    wait_until(lambda: not source_and_target(place, "life", KEY), "all of it gone", 15)
+    assert time.monotonic() - expired < 2.5
