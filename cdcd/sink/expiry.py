@@ -77,11 +77,12 @@ class Sweeper:
         """When the next row is due."""
         async with self._pool.connection() as connection:
             next_ms = await self._first(connection, target)
-            if next_ms is None or next_ms > now_ms:
-                return next_ms
-            async with writing, connection.transaction():
-                if await connection.fetchval(_LOCK, target.quoted):
-                    await self._ask(connection, target, now_ms)
+        if next_ms is None or next_ms > now_ms:
+            return next_ms
+        # The lock before the connection, as the writer does: else the two could wait in a circle.
+        async with writing, self._pool.transaction() as connection:
+            if await connection.fetchval(_LOCK, target.quoted):
+                await self._ask(connection, target, now_ms)
             return await self._first(connection, target)
 
     async def _first(self, connection: Connection, target: Target) -> int | None:

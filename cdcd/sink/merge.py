@@ -159,8 +159,9 @@ class _Merging:
         if event.bounds is not None:
             self._delete_range(partition, event.bounds, at, event.time_us)
             return
-        effects = found.statics if event.is_static else found.rows
-        if event.clustering and not event.is_static:
+        is_static = bool(event.clustering) and event.clustering[0] is None and event.is_static
+        effects = found.statics if is_static else found.rows
+        if event.clustering and not is_static:
             key += self._clustering_form(event.clustering, at)
             if self._deletes_many:
                 self._members.setdefault(partition, {})[key] = event.clustering

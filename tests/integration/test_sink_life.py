@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 
+from cdcd.config.settings import PostgresSettings
 from cdcd.model.change import Bounds, Elements
 from cdcd.model.cqlencode import encoder
 from cdcd.model.cqlorder import order_key
@@ -335,6 +336,26 @@ async def test_a_sink_that_was_away_finds_what_expired(feed: Feed) -> None:
         await eventually(lambda: rows_of(feed, "SELECT count(*)::int FROM {s}.plain"), [(1200,)])
         await eventually(lambda: rows_of(feed, pending), [(0,)])
     assert len(set(await asked(feed))) == 1200
+
+
+async def test_expiry_and_changes_share_one_connection(feed: Feed) -> None:
+    """With one connection for all, tables whose rows expire while they change do not wait in a
+    circle.
+    """
+    specs = [table(f"busy{n}", "p:p int; r:a int") for n in range(3)]
+    narrow = PostgresSettings(dsn=feed.postgres, target_schema=feed.schema, pool_connections_max=1)
+    async with sinking(feed.plan(postgres=narrow)):
+        for step in range(15):
+            now_us = time.time_ns() // 1000 - 1_000_000
+            for spec in specs:
+                events = [
+                    change(spec, "u", (key,), {"a": step}, ttl_seconds=1, time_us=now_us)
+                    for key in range(20)
+                ]
+                await feed.publish(spec, events)
+        for spec in specs:
+            select = f"SELECT min(a), count(*)::int FROM {{s}}.{spec.name}"
+            await eventually(lambda q=select: rows_of(feed, q), [(14, 20)])
 
 
 async def test_a_newer_ttl_moves_nothing_back(feed: Feed) -> None:
