@@ -1,5 +1,6 @@
 """Rows live and die in PostgreSQL as their changes say; what they do not say is asked for."""
 
+import asyncio
 import itertools
 import json
 import time
@@ -17,6 +18,10 @@ from cdcd.model.cqltype import parse
 from cdcd.model.lane import lane_of
 from cdcd.model.refresh import Partition, Row
 from cdcd.ops.status import TableState
+from cdcd.sink.expiry import Sweeper
+from cdcd.sink.pool import Pool
+from cdcd.sink.statements import targets_of
+from cdcd.transport.requests import Requests
 from tests.integration.feeding import LANES, Feed, change, eventually, sinking, status, table
 
 PLAIN = table("plain", "p:p int; c:c int; r:a int; r:b text")
@@ -338,24 +343,27 @@ async def test_a_sink_that_was_away_finds_what_expired(feed: Feed) -> None:
     assert len(set(await asked(feed))) == 1200
 
 
-async def test_expiry_and_changes_share_one_connection(feed: Feed) -> None:
-    """With one connection for all, tables whose rows expire while they change do not wait in a
-    circle.
-    """
-    specs = [table(f"busy{n}", "p:p int; r:a int") for n in range(3)]
-    narrow = PostgresSettings(dsn=feed.postgres, target_schema=feed.schema, pool_connections_max=1)
-    async with sinking(feed.plan(postgres=narrow)):
-        for step in range(15):
-            now_us = time.time_ns() // 1000 - 1_000_000
-            for spec in specs:
-                events = [
-                    change(spec, "u", (key,), {"a": step}, ttl_seconds=1, time_us=now_us)
-                    for key in range(20)
-                ]
-                await feed.publish(spec, events)
-        for spec in specs:
-            select = f"SELECT min(a), count(*)::int FROM {{s}}.{spec.name}"
-            await eventually(lambda q=select: rows_of(feed, q), [(14, 20)])
+async def test_a_sweep_waits_without_a_connection(feed: Feed) -> None:
+    """While a batch is written, a sweep that waits for it leaves the connections to it."""
+    now_ms = time.time_ns() // 1_000_000
+    event = change(PLAIN, "c", (1, 1), {"a": 1}, ttl_seconds=600, time_us=now_ms * 1000)
+    async with sinking(feed.plan()):
+        await feed.publish(PLAIN, [event])
+        await eventually(lambda: rows_of(feed), [(1, 1)])
+    one = PostgresSettings(dsn=feed.postgres, pool_connections_max=1)
+    writing = asyncio.Lock()
+    async with (
+        Pool(one, "test") as pool,
+        Requests(feed.kafka, feed.pipeline, LANES) as requests,
+        asyncio.TaskGroup() as tasks,
+    ):
+        sweeper, targets = Sweeper(pool, requests), targets_of(PLAIN, feed.schema)
+        async with writing:
+            tasks.create_task(sweeper.sweep(targets, now_ms + 601_000, writing))
+            await asyncio.sleep(0.5)
+            async with asyncio.timeout(5):
+                await pool.ping()
+    assert await asked(feed) == [Row((number(1),), (number(1),))]
 
 
 async def test_a_newer_ttl_moves_nothing_back(feed: Feed) -> None:

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cdcd.model.change import Bounds, ChangeEvent, Elements, Operation
@@ -164,6 +164,13 @@ def test_a_static_row_is_not_a_row() -> None:
     assert gone.statics[1,].kind is Kind.DELETE
 
 
+def test_a_partition_delete_takes_the_statics() -> None:
+    """What the batch wrote to the static row before goes, and what comes after stays."""
+    write, delete = event("u", (1,), {"s": 1}), event("p", (1,))
+    assert merge(TABLE, [write, delete]).statics == {}
+    assert merge(TABLE, [delete, write]).statics[1,].values == {"s": 1}
+
+
 def test_a_range_that_postgres_cannot_find() -> None:
     """Its rows of the batch are deleted one by one, and the partition is read for the others."""
     low, high = "00000000-0000-4000-8000-000000000000", "f0000000-0000-4000-8000-000000000000"
@@ -307,7 +314,8 @@ EVENTS = st.lists(
 )
 
 
-@given(EVENTS, st.lists(st.integers(0, 10), max_size=3))
+@settings(max_examples=500)
+@given(EVENTS, st.lists(st.integers(0, 10), max_size=2))
 def test_batches_do_what_single_changes_do(events: list[ChangeEvent], cuts: list[int]) -> None:
     """However changes are cut into batches, rows and statics are those of one after another."""
     expected: tuple[State, State] = {}, {}
