@@ -16,6 +16,7 @@ from cdcd.model.errors import TableStopped, Transient, leading
 from cdcd.model.lane import LaneSet, lane_of
 from cdcd.model.position import Generation
 from cdcd.model.refresh import Request
+from cdcd.model.touched import touched
 from cdcd.ops.retry import Backoff
 from cdcd.ops.status import StageState
 from cdcd.source.agenda import Agenda
@@ -34,7 +35,7 @@ from cdcd.source.settler import Found, Settler, Tools, View
 from cdcd.source.settling import Settling
 from cdcd.source.surroundings import STAGE, Saved, Surroundings
 from cdcd.source.together import together
-from cdcd.source.touched import Touched, ties, touched
+from cdcd.source.touched import Touched, ties
 from cdcd.source.windows import Pace, next_width
 
 # Refreshes that are served in one stop of a table.

@@ -15,6 +15,7 @@ from cdcd.model.fingerprint import CELL_MS
 from cdcd.model.lane import LaneSet
 from cdcd.model.position import Generation, Window
 from cdcd.model.table import TableSpec
+from cdcd.model.touched import touched
 from cdcd.ops.board import Board
 from cdcd.ops.retry import Backoff
 from cdcd.source.key_reader import KeyReader
@@ -25,7 +26,7 @@ from cdcd.source.log_reader import LogReader
 from cdcd.source.scan import WindowTooWide
 from cdcd.source.session import StatementRefused
 from cdcd.source.settling import Settling
-from cdcd.source.touched import Touched, hash_of, touched
+from cdcd.source.touched import Touched, hash_of
 from cdcd.source.windows import generations_to_settle
 
 # Log time that one settling read covers while it catches up; at the head it is one cell.

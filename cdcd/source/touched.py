@@ -1,26 +1,14 @@
-"""Which part of the base table a change touched, as a refresh can read it. Pure."""
+"""Changes whose order says nothing, and the hashes that tell changes apart. Pure."""
 
 from collections.abc import Iterable
 
-from cdcd.model.change import ChangeEvent, Operation
-from cdcd.model.cqlencode import encoder
+from cdcd.model.change import ChangeEvent
 from cdcd.model.fingerprint import identity_hash
-from cdcd.model.refresh import Key, Partition, Row, Scope, StaticRow
-from cdcd.model.table import Column
+from cdcd.model.refresh import Partition, Scope
+from cdcd.model.touched import touched
 
 # What was touched, and the token of its partition.
 Touched = tuple[Scope, int]
-
-
-def touched(event: ChangeEvent) -> Scope:
-    """The row, the static row, or for deletes of more than one row the partition."""
-    table = event.table
-    partition = _serialized(table.partition_key, event.partition)
-    if event.op in (Operation.PARTITION_DELETE, Operation.RANGE_DELETE):
-        return Partition(partition)
-    if event.is_static:
-        return StaticRow(partition)
-    return Row(partition, _serialized(table.clustering_key, event.clustering))
 
 
 def ties(events: Iterable[ChangeEvent]) -> list[Touched]:
@@ -61,7 +49,3 @@ def hash_of(event: ChangeEvent) -> int | None:
     if identity is None:
         return None
     return identity_hash(identity.stream, identity.time, identity.seq)
-
-
-def _serialized(columns: tuple[Column, ...], values: tuple[object, ...]) -> Key:
-    return tuple(encoder(c.type)(v) for c, v in zip(columns, values, strict=True))
