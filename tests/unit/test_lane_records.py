@@ -7,14 +7,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdcd.model.errors import ConfigurationError, InvariantBroken
-from cdcd.model.position import Position
+from cdcd.model.fingerprint import Fingerprint
+from cdcd.model.position import Position, TokenRange
+from cdcd.model.refresh import Listed, Partition, Request, Row, StaticRow, Tokens
 from cdcd.transport.lane_records import (
     TABLES_KEY,
+    cell_key,
+    cell_of_key,
+    decode_cell,
+    decode_listed,
     decode_position,
+    decode_request,
     decode_tables,
+    encode_cell,
+    encode_listed,
     encode_position,
+    encode_request,
     encode_tables,
+    listed_key,
+    listed_of_key,
     position_key,
+    request_key,
+    request_of_key,
     table_of_key,
 )
 
@@ -65,3 +79,44 @@ def test_fields_of_a_later_cdcd_are_passed_over() -> None:
     """A field that was added to a record of the same version does not hinder an older cdcd."""
     value = json.loads(encode_position(POSITION)) | {"added_later": 1}
     assert decode_position(json.dumps(value).encode()) == POSITION
+
+
+names = st.text(st.characters(exclude_categories=["Cs"]))
+keys = st.lists(st.binary(max_size=8), max_size=3).map(tuple)
+tokens = st.integers(-(2**63), 2**63 - 1)
+scopes = st.one_of(
+    st.builds(Row, keys, keys),
+    st.builds(StaticRow, keys),
+    st.builds(Partition, keys),
+    st.builds(Tokens, st.builds(TokenRange, tokens, tokens)),
+)
+
+
+@given(st.builds(Request, names, names, scopes, tokens, st.integers(0, 2**53)))
+def test_requests_come_back(request: Request) -> None:
+    """A request is the same after its way through the topic, and its key gives its id."""
+    assert request_of_key(request_key(request.id)) == request.id
+    assert decode_request(request.id, encode_request(request)) == request
+
+
+@given(st.builds(Listed, names, names, scopes, tokens, st.integers(0, 2**53)))
+def test_listed_refreshes_come_back(listed: Listed) -> None:
+    """A listed refresh is the same after its way through the topic, and its key gives its id."""
+    assert listed_of_key(listed_key(listed.id)) == listed.id
+    assert decode_listed(listed.id, encode_listed(listed)) == listed
+
+
+@given(names, st.integers(0, 2**53), st.integers(0, 2**31), st.integers(0, 2**64 - 1))
+def test_fingerprints_come_back(table: str, start_ms: int, count: int, xor: int) -> None:
+    """A fingerprint is the same after its way through the topic, and its key gives its cell."""
+    assert cell_of_key(cell_key(table, start_ms)) == (table, start_ms)
+    assert decode_cell(encode_cell(Fingerprint(count, xor))) == Fingerprint(count, xor)
+
+
+@given(names, st.integers(0, 2**53))
+def test_a_key_is_of_one_kind(name: str, start_ms: int) -> None:
+    """No key of one kind is taken for one of another."""
+    kinds = [table_of_key, cell_of_key, request_of_key, listed_of_key]
+    made = [position_key(name), cell_key(name, start_ms), request_key(name), listed_key(name)]
+    for at, key in enumerate([*made, TABLES_KEY]):
+        assert [n for n, kind in enumerate(kinds) if kind(key) is not None] == [at][: at < 4]
