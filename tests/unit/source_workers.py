@@ -1,0 +1,254 @@
+"""Workers that run the source's followers in a `World`, die at any time, and share lanes."""
+
+import asyncio
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from cdcd.config.settings import SourceSettings
+from cdcd.model.change import Batch
+from cdcd.model.lane import LaneSet, lane_of
+from cdcd.model.refresh import Request, Row
+from cdcd.ops.board import Board
+from cdcd.source.decode import LogOperation
+from cdcd.source.follower import Follower
+from cdcd.source.progress import Start
+from cdcd.source.session import partition_token
+from cdcd.source.surroundings import Saved, Surroundings
+from tests.unit.source_world import (
+    LANES,
+    TABLE,
+    Kept,
+    Mutation,
+    World,
+    merged,
+    number,
+    timeuuid,
+)
+from tests.unit.virtual_time import now_ms, run
+
+DELAYS_SECONDS = (3.0, 25.0)
+HORIZON_MS = 25_000
+BEGIN_MS = 40_000
+ROWS = 3
+
+
+@dataclass(frozen=True)
+class Dials:
+    """What a run goes through."""
+
+    seconds: int = 60
+    late: float = 0.1
+    lagging: float = 0.1
+    tied: float = 0.05
+    crash_seconds: float = 12.0
+    away_seconds: float = 5.0
+    switch_seconds: float = 25.0
+    announced_ms: int = 2000
+    hashes_bytes: int = 1 << 20
+    listed_max: int = 1000
+    commit_seconds: float = 0.15
+    ask_seconds: float = 4.0
+    partitions: int = 5
+
+
+async def _worker(world: World, kept: Kept, owned: frozenset[int], dials: Dials) -> None:
+    """Follow the table in some lanes until cancelled."""
+    batches: asyncio.Queue[Batch] = asyncio.Queue(4)
+    settings = SourceSettings(
+        settle_delays_seconds=DELAYS_SECONDS,
+        identities_bytes_max=dials.hashes_bytes,
+        refreshes_listed_max=dials.listed_max,
+        window_seconds_max=7,
+        position_seconds_max=7,
+        streams_per_read_max=2,
+    )
+    around = Surroundings(
+        session=cast("Any", world),
+        settings=settings,
+        in_flight=asyncio.Semaphore(8),
+        schema=cast("Any", world),
+        clock=cast("Any", world),
+        board=Board("p", "i"),
+        start=Start.LOG,
+        lanes=LaneSet(owned, LANES),
+        generations=world.known_generations,
+        published=kept.read_back,
+        prepare=_nothing,
+        hand_on=batches.put,
+    )
+    saved = Saved(kept.positions(owned), kept.cells(owned), kept.listed(owned))
+    follower = Follower(saved, around)
+    follower.update(TABLE, await world.known_generations(), "1")
+    for request in kept.requests(owned):
+        follower.ask(request)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(follower.run())
+        group.create_task(_publish(world, kept, batches, follower, dials))
+        group.create_task(_catalog(world, follower))
+        group.create_task(_sink(world, kept, owned, follower, dials))
+
+
+async def _nothing(_: object) -> None:
+    pass
+
+
+async def _publish(
+    world: World, kept: Kept, batches: asyncio.Queue[Batch], follower: Follower, dials: Dials
+) -> None:
+    while True:
+        ready = [await batches.get()]
+        while not batches.empty():
+            ready.append(batches.get_nowait())
+        await asyncio.sleep(world.chance.uniform(0, dials.commit_seconds))
+        for request in kept.commit(ready):
+            follower.ask(request)
+        for batch in ready:
+            if batch.published is not None:
+                batch.published()
+
+
+async def _catalog(world: World, follower: Follower) -> None:
+    while True:
+        await asyncio.sleep(5)
+        follower.update(TABLE, await world.known_generations(), "1")
+
+
+async def _sink(
+    world: World, kept: Kept, owned: frozenset[int], follower: Follower, dials: Dials
+) -> None:
+    """Asks for refreshes of rows now and then."""
+    while not world.is_calm:
+        await asyncio.sleep(world.chance.expovariate(1 / dials.ask_seconds))
+        p, c = world.chance.randrange(dials.partitions), world.chance.randrange(ROWS)
+        token = partition_token(number(p))
+        if lane_of(token, LANES) in owned:
+            request = Request(
+                f"sink-{now_ms()}-{p}", "ks.t", Row((number(p),), (number(c),)), token
+            )
+            kept.ask(request)
+            follower.ask(request)
+
+
+def _mutation(world: World, dials: Dials) -> Mutation:
+    """A write that keeps to the assumption of rule 6."""
+    chance, now = world.chance, now_ms()
+    op = chance.choices(
+        [
+            LogOperation.INSERT,
+            LogOperation.ROW_DELETE,
+            LogOperation.RANGE_START_INCLUSIVE,
+            LogOperation.PARTITION_DELETE,
+        ],
+        [8, 2, 1, 1],
+    )[0]
+    log_ms = now + chance.randrange(100)
+    time_us = (now - chance.randrange(50)) * 1000 + chance.randrange(1000)
+    if chance.random() < dials.late:
+        time_us = (now - chance.randrange(HORIZON_MS - 500)) * 1000 + chance.randrange(1000)
+    p, c = chance.randrange(dials.partitions), chance.randrange(ROWS)
+    if world.mutations and chance.random() < dials.tied:
+        other = world.mutations[-1]
+        p, c, time_us = other.p, other.c, other.time_us
+    time_us = max(time_us, BEGIN_MS * 1000)
+    former = chance.random() < dials.late
+    base_ms = log_ms + chance.randrange(-100, 100)
+    if chance.random() < dials.lagging:
+        base_ms = log_ms + chance.randrange(HORIZON_MS - 500)
+    stream = world.stream_of(p, time_us // 1000, former=former)
+    uuid = timeuuid(time_us, chance.randbytes(8))
+    return Mutation(op, p, c, chance.randrange(100), time_us, stream, uuid, log_ms, base_ms)
+
+
+async def _write(world: World, dials: Dials) -> None:
+    end = now_ms() + dials.seconds * 1000
+    while now_ms() < end:
+        await asyncio.sleep(world.chance.expovariate(8))
+        world.mutations.append(_mutation(world, dials))
+
+
+async def _switch(world: World, dials: Dials) -> None:
+    """New generations; some are published when they have begun already."""
+    while True:
+        await asyncio.sleep(dials.switch_seconds)
+        start = now_ms() + 1500
+        world.add_generation(start, start + dials.announced_ms)
+
+
+async def _lives(world: World, kept: Kept, dials: Dials) -> None:
+    """Workers come and go, with all lanes or half of them each."""
+    chance = world.chance
+    halves = [frozenset({0, 1}), frozenset({2, 3})]
+    loop = asyncio.get_running_loop()
+    while True:
+        shares = chance.choice([halves, halves[:1], halves[1:], [frozenset(range(LANES))]])
+        tasks = [loop.create_task(_worker(world, kept, s, dials)) for s in shares]
+        life_seconds = chance.expovariate(1 / dials.crash_seconds)
+        try:
+            done, _ = await asyncio.wait(tasks, timeout=life_seconds)
+        finally:
+            await _end(tasks)
+        for task in done:
+            task.result()
+        await asyncio.sleep(chance.expovariate(1 / dials.away_seconds))
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """A crash: nothing is finished."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+async def _history(seed: int, dials: Dials) -> tuple[World, Kept]:
+    world, kept = World(random.Random(seed)), Kept()
+    await asyncio.sleep(BEGIN_MS / 1000)
+    world.add_generation(BEGIN_MS, BEGIN_MS)
+    everything = _worker(world, kept, frozenset(range(LANES)), dials)
+    loop = asyncio.get_running_loop()
+    is_steady = dials.crash_seconds == math.inf
+    last = loop.create_task(everything if is_steady else _lives(world, kept, dials))
+    switching = loop.create_task(_switch(world, dials))
+    await _write(world, dials)
+    world.is_calm = True
+    await _end([switching])
+    # The last life: long enough for all to be settled, and for what is asked for to be served.
+    if not is_steady:
+        await _end([last])
+        last = loop.create_task(everything)
+    done, _ = await asyncio.wait([last], timeout=4 * HORIZON_MS / 1000)
+    await _end([last])
+    for task in done:
+        task.result()
+    return world, kept
+
+
+def history(seed: int, dials: Dials | None = None) -> tuple[World, Kept]:
+    """What a run of that seed leaves behind."""
+    return run(_history(seed, dials or Dials()))
+
+
+def wrong(world: World, kept: Kept) -> list[str]:
+    """What is wrong with what a run left behind; each begins with the property's name."""
+    found = []
+    times = kept.times_published()
+    for mutation in world.mutations:
+        count = times[mutation.uuid]
+        if count != 1:
+            found.append(f"{'lost' if count == 0 else 'doubled'}: {mutation} {count}")
+    at: dict[object, tuple[int, bytes]] = {}
+    for event in kept.events:
+        if event.identity is not None and not event.is_late:
+            here = (event.time_us, event.identity.stream[:8])
+            if here[0] < at.get(event.partition, (0, b""))[0]:
+                found.append(f"reordered: {event}")
+            at[event.partition] = here
+    base = {key: value for key, (value, _) in merged(world.mutations).items()}
+    rows = kept.rows()
+    return found + [
+        f"diverged: {key} is {rows.get(key)}, not {base.get(key)}"
+        for key in base.keys() | rows.keys()
+        if base.get(key) != rows.get(key)
+    ]
