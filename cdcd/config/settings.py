@@ -143,7 +143,7 @@ class SourceSettings(Section):
     """Streams in one query; the server's `max_partition_key_restrictions_per_query` limits it."""
     page_rows: int = Field(5000, ge=1)
     """Rows in one page of a log read."""
-    settle_delays_seconds: tuple[float, ...] = (30.0, 600.0)
+    settle_delays_seconds: tuple[float, ...] = Field((30.0, 600.0), min_length=1)
     """When each part of the log is read again for rows that appeared late; the last one settles."""
     identities_bytes_max: int = Field(32 * 1024 * 1024, ge=0)
     """Memory for what was published lately; without it late rows are looked up in Kafka."""

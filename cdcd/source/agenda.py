@@ -14,8 +14,8 @@ class Agenda:
         self._order: list[tuple[int, str]] = []
 
     def add(self, request: Request) -> None:
-        """Put a request in."""
-        if request.id not in self._requests:
+        """Put a request in; one of the same id goes, with its time."""
+        if self._requests.get(request.id) != request:
             self._requests[request.id] = request
             heapq.heappush(self._order, (request.due_ms, request.id))
 
@@ -25,18 +25,19 @@ class Agenda:
         taken: list[tuple[int, str]] = []
         while self._order and self._order[0][0] <= now_ms and len(found) < limit:
             taken.append(heapq.heappop(self._order))
-            request = self._requests.get(taken[-1][1])
-            if request is not None:
+            due_ms, request_id = taken[-1]
+            request = self._requests.get(request_id)
+            if request is not None and request.due_ms == due_ms:
                 found.append(request)
-        for entry in taken:
-            if entry[1] in self._requests:
-                heapq.heappush(self._order, entry)
+        for request in found:
+            heapq.heappush(self._order, (request.due_ms, request.id))
         return found
 
     def remove(self, requests: Iterable[Request]) -> None:
-        """Take out requests that were served."""
+        """Take out requests that were served, but for those that have come again since."""
         for request in requests:
-            self._requests.pop(request.id, None)
+            if self._requests.get(request.id) == request:
+                del self._requests[request.id]
 
     def wait_seconds(self, now_ms: int, limit_seconds: float) -> float:
         """How long until the next one is due, at most the limit."""

@@ -9,6 +9,8 @@ it and was not published is late, and is itself refreshed.
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from hashlib import blake2b
 from uuid import uuid4
 
 from cdcd.model.change import Batch, ChangeEvent
@@ -36,10 +38,14 @@ from cdcd.source.settling import Settling
 from cdcd.source.surroundings import STAGE, Saved, Surroundings
 from cdcd.source.together import together
 from cdcd.source.touched import Touched, ties
-from cdcd.source.windows import Pace, next_width
+from cdcd.source.windows import Pace, generations_to_settle, next_width
 
 # Refreshes that are served in one stop of a table.
 REFRESHES_AT_ONCE = 200
+# Refused reads in a row, each with the catalog read anew, before a table is given up.
+REFUSALS_MAX = 5
+# A lane that is further behind the clock than this may pass the settling of what it refreshes.
+BEHIND_MS = 2000
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,7 @@ class Follower:
         )
         self._idle_ms = int(settings.idle_window_seconds_max * 1000)
         self._width_ms = self._pause_ms = self._pace.min_ms
-        self._saved_at_ms = 0
+        self._saved_at_ms = self._committed_ms = 0
         self._confidence = Confidence(
             int(settings.confidence_seconds * 1000), int(settings.confidence_seconds_max * 1000)
         )
@@ -116,7 +122,7 @@ class Follower:
         """Read until cancelled. Raises TableStopped where this table cannot go on."""
         standing = self._standing = await self._begin()
         tools = Tools(
-            view=lambda: self._view(standing),
+            view=self._view,
             generations=lambda: self._around.generations(self._table),
             is_current=self._is_current,
             learn=self._confidence.learn,
@@ -132,13 +138,15 @@ class Follower:
         except BaseExceptionGroup as failed:
             raise leading(failed) from failed
 
-    def _view(self, standing: Standing) -> View | None:
+    def _view(self) -> View | None:
+        """What a settling pass may look at: only what is committed, since it may have to read that
+        back from where it went.
+        """
         if self._readers is None:
             return None
-        frontier_ms = standing.progress.frontier_ms
         now_ms = self._around.clock.now_ms()
         readers, lanes = self._readers, self._around.lanes
-        return View(readers.version, readers.log, readers.keys, lanes, frontier_ms, now_ms)
+        return View(readers.version, readers.log, readers.keys, lanes, self._committed_ms, now_ms)
 
     async def _at_a_stop(self, found: Found) -> None:
         """Have what a pass found published at the next stop, and return when it is committed."""
@@ -162,6 +170,7 @@ class Follower:
             positions |= dict.fromkeys(new, first)
             batch = Batch(self._table.spec, (), dict.fromkeys(new, first), save=True)
             await around.hand_on(batch)
+        self._committed_ms = min(position.frontier_ms for position in positions.values())
         settled = {lane: position.settled_ms for lane, position in positions.items()}
         settings, lanes = around.settings, around.lanes.lanes
         return Standing(
@@ -174,7 +183,7 @@ class Follower:
         )
 
     async def _follow(self, standing: Standing) -> None:
-        backoff, failed = Backoff(), 0
+        backoff, failed, refused_times = Backoff(), 0, 0
         while True:
             try:
                 readers = self._readers or await self._prepare()
@@ -182,19 +191,23 @@ class Follower:
                 await self._stop(standing, readers)
             except StatementRefused as refused:
                 # A column or the table itself was dropped since the catalog was read.
-                if await self._is_current(self._schema_version):
+                refused_times += 1
+                if refused_times > REFUSALS_MAX:
                     name = self._table.spec.full_name
                     hint = "is the table still there?"
                     raise TableStopped(name, refused.message, hint) from refused
-                wait_seconds = self._pace.min_ms / 1000
+                self._readers = None
+                self._around.schema.want_catalog()
+                await asyncio.sleep(backoff.pause_seconds(refused_times))
+                continue
             except Transient as error:
                 self._around.board.retried(STAGE, str(error))
-                wait_seconds = backoff.pause_seconds(failed)
+                await asyncio.sleep(backoff.pause_seconds(failed))
                 failed += 1
-            else:
-                if failed:
-                    self._around.board.stage(STAGE, StageState.RUNNING)
-                failed = 0
+                continue
+            if failed:
+                self._around.board.stage(STAGE, StageState.RUNNING)
+            failed = refused_times = 0
             await self._pause(wait_seconds)
 
     async def _pause(self, wait_seconds: float) -> None:
@@ -262,12 +275,19 @@ class Follower:
         # No await from here to the batch: the settler must not see a frontier whose rows the
         # ledger does not have yet.
         progress.advance(lanes.owned, generation, window)
-        if lanes.owned == around.lanes.owned:
+        # A late first reading counts as settling when it read all that a pass would read.
+        needed = generations_to_settle(generations, window, standing.settling.horizon_ms)
+        if lanes.owned == around.lanes.owned and needed == [generation]:
             standing.settling.read_first(window, now_ms)
         batch = self._batch(standing, readers, events)
-        await around.hand_on(replace(batch, asked=self._requests(ties(events))))
+        committed = partial(self._commit, progress.frontier_ms)
+        asked = self._requests(ties(events))
+        await around.hand_on(replace(batch, asked=asked, published=committed))
         self._report(standing, now_ms)
         return 0.0
+
+    def _commit(self, frontier_ms: int) -> None:
+        self._committed_ms = max(self._committed_ms, frontier_ms)
 
     def _report(self, standing: Standing, now_ms: int) -> None:
         board, name = self._around.board, self._table.spec.full_name
@@ -302,15 +322,15 @@ class Follower:
             found, done = self._found[0]
             scopes = {touched(e): e.token for e in found.late} | dict(found.again)
             due_ms = self._around.clock.now_ms() + standing.settling.horizon_ms
-            again = [(touched(e), e.token) for e in found.late] if found.is_last_pass else []
+            again = {touched(e): e.token for e in found.late}
             requests = self._requests(scopes.items())
-            asked = self._requests(again, due_ms)
+            asked = self._requests(again.items(), due_ms)
             await self._refresh(standing, readers, requests, (found.late, asked))
             self._found.pop(0)
             done.set()
         due = self._agenda.due(self._around.clock.now_ms(), REFRESHES_AT_ONCE)
         if due:
-            await self._refresh(standing, readers, due)
+            await self._refresh(standing, readers, due, served=due)
             self._agenda.remove(due)
 
     async def _refresh(
@@ -319,6 +339,7 @@ class Follower:
         readers: Readers,
         requests: Sequence[Request],
         late: tuple[Sequence[ChangeEvent], list[Request]] = ((), []),
+        served: Sequence[Request] = (),
     ) -> None:
         """Refresh what the requests name, behind the late changes that made it necessary."""
         around, table = self._around, readers.log.table
@@ -327,11 +348,15 @@ class Follower:
         reads = await together(readers.base.read(r.scope, now_ms * 1000) for r in requests)
         if not await self._is_current(readers.version):
             raise Transient("ScyllaDB: the schema changed during a refresh")
-        expiring = [
-            replace(r, id=uuid4().hex, due_ms=now_ms + found.expires_in_seconds * 1000)
+        later = [
+            _at_expiry(r, now_ms + found.expires_in_seconds * 1000)
             for r, found in zip(requests, reads, strict=True)
             if found.expires_in_seconds is not None
         ]
+        if now_ms - standing.progress.frontier_ms > BEHIND_MS:
+            # The base may lag behind the log by a settle delay, and settling may soon be past here.
+            scopes = {r.scope: r.token for r in requests}
+            later += self._requests(scopes.items(), now_ms + standing.settling.horizon_ms)
         positions = standing.progress.positions
         entries = [
             listing(
@@ -349,8 +374,8 @@ class Follower:
                 batch,
                 events=events,
                 listed=[*batch.listed, *standing.listed.add(entries)],
-                asked=[*late[1], *expiring],
-                served=requests,
+                asked=[*late[1], *later],
+                served=served,
             )
         )
 
@@ -359,3 +384,9 @@ class Follower:
         committed = asyncio.Event()
         await self._around.hand_on(replace(batch, published=committed.set))
         await committed.wait()
+
+
+def _at_expiry(request: Request, due_ms: int) -> Request:
+    """The request to refresh a scope at its next expiry. A scope has one, which moves."""
+    name = repr((request.table, request.scope, "expiry"))
+    return replace(request, id=blake2b(name.encode(), digest_size=16).hexdigest(), due_ms=due_ms)

@@ -33,9 +33,9 @@ class BaseReader:
         self._session = session
         self._page_rows = page_rows
         self._in_flight = in_flight
-        self._rows = _Projection(table, table.regular)
-        self._all = _Projection(table, table.static + table.regular)
-        self._static = _Projection(table, table.static)
+        self._rows = _Projection(table, table.key, table.regular)
+        self._all = _Projection(table, table.key, table.static + table.regular)
+        self._static = _Projection(table, table.partition_key, table.static)
         self._statements: dict[str, Statement] = {}
 
     async def read(self, scope: Scope, now_us: int) -> Found:
@@ -144,12 +144,13 @@ def _equal(columns: Iterable[Column]) -> str:
 class _Projection:
     """The key, some columns, and for each of them that is one cell its write time and TTL."""
 
-    def __init__(self, table: TableSpec, columns: tuple[Column, ...]) -> None:
+    def __init__(
+        self, table: TableSpec, key: tuple[Column, ...], columns: tuple[Column, ...]
+    ) -> None:
         self.table = table
         self.static = any(c in table.static for c in columns)
         self._columns = columns
         self._cells = [c for c in columns if not c.type.is_multicell]
-        key = table.key if set(columns) - set(table.static) or not columns else table.partition_key
         self._key = key
         names = [quoted(c.name) for c in (*key, *columns)]
         self.text = ", ".join(

@@ -39,13 +39,12 @@ PAUSE_SECONDS = 1.0
 class Found:
     """What a pass asks the follower to do at one stop.
 
-    `late` changes are published, what they touched and `again` is refreshed. After the last pass
-    the base may still lag behind the log, so what was late is refreshed once more, later.
+    `late` changes are published, what they touched and `again` is refreshed. The base may lag
+    behind the log, so what was late is refreshed once more, a settle delay later.
     """
 
     late: tuple[ChangeEvent, ...]
     again: tuple[Touched, ...]
-    is_last_pass: bool
 
 
 @dataclass(frozen=True)
@@ -112,9 +111,9 @@ class Settler:
         # A generation that was published late may begin before the frontier: the list that a pass
         # goes by is read after the pass has begun.
         generations = await self._tools.generations()
-        found = await self._look(view, generations, window, number == self._settling.last_pass)
+        found = await self._look(view, generations, window)
         if found.late and not await self._tools.is_current(view.version):
-            return True
+            return False
         if number == 0:
             self._tools.learn(len(found.late))
         if found.late or found.again:
@@ -124,14 +123,10 @@ class Settler:
         self._settling.done(number, window)
         return True
 
-    async def _look(
-        self, view: View, generations: tuple[Generation, ...], window: Window, is_last: bool
-    ) -> Found:
-        streams = [
-            stream
-            for generation in generations_to_settle(generations, window, self._settling.horizon_ms)
-            for stream in streams_of(generation, view.lanes)
-        ]
+    async def _look(self, view: View, generations: tuple[Generation, ...], window: Window) -> Found:
+        needed = generations_to_settle(generations, window, self._settling.horizon_ms)
+        # With tablets a stream may live on in the next generation.
+        streams = list(dict.fromkeys(s for g in needed for s in streams_of(g, view.lanes)))
         seen = await view.keys.read(streams, view.lanes, window)
         differing = self._ledger.differing(window.start_ms, window.end_ms, seen.cells)
         unknown: set[int] = set()
@@ -142,7 +137,7 @@ class Settler:
                 known = await self._tools.published(view.log.table, cell)
             unknown |= set(seen.hashes.get((lane, start), ())) - known
         if not unknown and not self._listed.any_behind(window.start_ms):
-            return Found((), (), is_last)
+            return Found((), ())
         events = await self._events(view, streams, window)
         late = tuple(replace(e, is_late=True) for e in events if hash_of(e) in unknown)
         again = {
@@ -151,7 +146,7 @@ class Settler:
             if hash_of(e) not in unknown
             and self._listed.covers(touched(e), e.token, e.time_us // 1000)
         }
-        return Found(late, tuple(again.items()), is_last)
+        return Found(late, tuple(again.items()))
 
     async def _events(self, view: View, streams: list[bytes], window: Window) -> list[ChangeEvent]:
         """The window's changes, read in halves where it is too wide for one read."""

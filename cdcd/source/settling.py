@@ -28,11 +28,6 @@ class Settling:
         """The longest delay."""
         return self._delays[-1]
 
-    @property
-    def last_pass(self) -> int:
-        """The pass after which a window is settled."""
-        return len(self._delays) - 1
-
     def read_first(self, window: Window, read_from_ms: int) -> None:
         """Count a first reading, which began at `read_from_ms`, for each pass it is late enough."""
         for number, delay in enumerate(self._delays):

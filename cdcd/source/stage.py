@@ -174,7 +174,9 @@ class _Tables:
         self._around = around
         self._group = group
         self._following: dict[str, tuple[Follower, asyncio.Task[None]]] = {}
-        self._start = source.start
+        # Only the very first start may leave something out; what this worker finds later, or after
+        # it was away, was made meanwhile.
+        self._start = Start.LOG if assignment.positions else source.start
         self._told: set[str] = set()
         self._unpublishable: set[str] = set()
         # Requests for tables that the catalog has not shown yet.
@@ -211,13 +213,13 @@ class _Tables:
                 self._told.add(name)
         for name in self._following.keys() - catalog.tables.keys() - self._told:
             await self._end(name, Why("was dropped", "its target stays as it is"))
-        # What is found later was made while the stage ran: nothing of it may be left out.
         self._start = Start.LOG
         if failed:
             raise failed[0]
 
     def _begin(self, table: SourceTable, generations: tuple[Generation, ...], version: str) -> None:
         name = table.spec.full_name
+        self._told.discard(name)
         saved = Saved(
             self._assignment.positions.get(name, {}),
             self._assignment.cells.get(name, {}),

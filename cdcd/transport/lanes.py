@@ -132,11 +132,12 @@ def lane_writes(batches: Sequence[Batch], lanes: int) -> list[LaneWrite]:
         for listed, keep in batch.listed:
             lane = lane_of(listed.token, lanes)
             newest[lane, listed_key(listed.id)] = encode_listed(listed) if keep else None
+        for request in batch.served:
+            newest[lane_of(request.token, lanes), request_key(request.id)] = None
+        # A request may be asked for again in the batch that serves it.
         for request in batch.asked:
             lane = lane_of(request.token, lanes)
             newest[lane, request_key(request.id)] = encode_request(request)
-        for request in batch.served:
-            newest[lane_of(request.token, lanes), request_key(request.id)] = None
     return [LaneWrite(lane, key, value) for (lane, key), value in newest.items()]
 
 

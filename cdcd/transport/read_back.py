@@ -29,6 +29,8 @@ async def read_back(
 ) -> frozenset[int]:
     """The hashes of the log rows with times of the window. Raises Transient or Fatal."""
     count = (await topics.partitions()).get(topic, 0)
+    # Up to the high watermarks: another worker's open transaction may hide records of ours.
+    ends = await topics.ends((topic, number) for number in range(count))
     partitions = [TopicPartition(topic, n, window.start_ms - _CLOCKS_MS) for n in range(count)]
     consumer = Consumer(
         client_properties(settings, "read-back")
@@ -54,7 +56,9 @@ async def read_back(
                 raise Transient(f"Kafka: reading {topic} back: no answer")
             for message in messages:
                 if _is_end(message, topic):
-                    reading.discard(message.partition() or 0)
+                    number = message.partition() or 0
+                    if (message.offset() or 0) >= ends[topic, number]:
+                        reading.discard(number)
                 elif (value := message.value()) is not None:
                     schema_id = schema_id_of(value)
                     if schema_id not in codecs:

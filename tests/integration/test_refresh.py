@@ -204,7 +204,6 @@ async def test_a_static_row_that_is_gone(table: str, session: Session, ks: Keysp
         assert shown(lanes.refreshed) == [(Operation.READ, (None,), {})]
 
 
-@pytest.mark.xfail(reason="rows are passed over where all that is no key is static")
 async def test_a_partition_whose_rows_are_keys_alone(ks: Keyspace, session: Session) -> None:
     """A refresh of a partition keeps its rows, though only static columns are beside the key."""
     ks.execute(f"CREATE TABLE $ks.t (p int, c int, s int static, PRIMARY KEY (p, c)) WITH {CDC}")
@@ -250,7 +249,6 @@ async def test_a_cell_that_expires_is_read_again(
         assert lanes.refreshed[-1].op is Operation.DELETE
 
 
-@pytest.mark.xfail(reason="each refresh of a row adds a request for its expiry")
 async def test_a_row_has_one_request_for_its_expiry(
     table: str, session: Session, ks: Keyspace
 ) -> None:
@@ -309,7 +307,6 @@ async def test_refreshes_around_a_schema_change(table: str, session: Session, ks
 
 
 # Only when the catalog is read between the statement and its refusal.
-@pytest.mark.xfail(strict=False, reason="a refusal is held against a newer catalog")
 async def test_a_dropped_column(table: str, session: Session, ks: Keyspace) -> None:
     """A refresh goes on after a column was dropped."""
     async with running(session, table) as lanes:

@@ -42,10 +42,17 @@ def test_a_request_that_comes_twice_is_there_once() -> None:
     assert len(agenda(request("a"), request("a")).due(0, 10)) == 1
 
 
+def test_a_request_that_came_again_stays() -> None:
+    """What was served does not take out the same request with a later time."""
+    made = agenda(request("a", 1), request("a", 2))
+    made.remove([request("a", 1)])
+    assert made.due(5, 10) == [request("a", 2)]
+
+
 def test_removed_requests_do_not_use_up_the_limit() -> None:
     """The limit counts what is given."""
     made = agenda(*(request(str(n), n) for n in range(4)))
-    made.remove([request("0"), request("1")])
+    made.remove([request("0", 0), request("1", 1)])
     assert [r.id for r in made.due(10, 2)] == ["2", "3"]
 
 
@@ -68,9 +75,7 @@ def test_the_earliest_come_first(
 ) -> None:
     """Of those whose time has come and that are not removed, the earliest are given."""
     made = agenda(*(request(str(n), due) for n, due in added))
-    made.remove(request(str(n)) for n in removed)
-    first: dict[int, int] = {}
-    for n, due in added:
-        first.setdefault(n, due)
-    there = sorted(d for n, d in first.items() if n not in removed and d <= now_ms)
+    last = dict(added)  # one that comes again has another time from then on
+    made.remove(request(str(n), last[n]) for n in removed & last.keys())
+    there = sorted(d for n, d in last.items() if n not in removed and d <= now_ms)
     assert [r.due_ms for r in made.due(now_ms, limit)] == there[:limit]

@@ -17,7 +17,7 @@ from cdcd.source.follower import Follower
 from cdcd.source.progress import Start
 from cdcd.source.session import partition_token
 from cdcd.source.surroundings import Saved, Surroundings
-from tests.unit.source_world import (
+from tests.simulation.source_world import (
     LANES,
     TABLE,
     Kept,
@@ -27,7 +27,7 @@ from tests.unit.source_world import (
     number,
     timeuuid,
 )
-from tests.unit.virtual_time import now_ms, run
+from tests.simulation.virtual_time import now_ms, run
 
 DELAYS_SECONDS = (3.0, 25.0)
 HORIZON_MS = 25_000

@@ -35,8 +35,8 @@ from cdcd.source.session import Statement, partition_token
 from cdcd.source.touched import hash_of
 from cdcd.transport import lane_records
 from cdcd.transport.lanes import lane_writes
+from tests.simulation.virtual_time import now_ms
 from tests.unit.tables import table
-from tests.unit.virtual_time import now_ms
 
 SPEC = table({"p:p": "int", "c:c": "int", "r:v": "int"})
 TABLE = SourceTable(SPEC, CdcOptions(enabled=True, ttl_seconds=0), "log", False)

@@ -7,7 +7,6 @@ has the base table's rows.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,12 +14,12 @@ import pytest
 
 from cdcd.model.position import Generation, Window
 from cdcd.source import follower, settler
+from cdcd.source.follower import Follower
 from cdcd.source.ledger import Ledger
 from cdcd.source.listed import ListedRefreshes
-from cdcd.source.settler import Found, Settler
 from cdcd.source.settling import Settling
-from tests.unit.source_workers import Dials, history, wrong
-from tests.unit.source_world import Kept
+from tests.simulation.source_workers import Dials, history, wrong
+from tests.simulation.source_world import Kept
 
 SEEDS = range(2)
 # Few repairs by chance: rows are seldom written twice, and the sink asks for little.
@@ -52,28 +51,20 @@ def test_changes_come_once_and_converge(dials: Dials) -> None:
     assert kinds(dials) == set()
 
 
-@pytest.mark.xfail(reason="a settling pass looks at rows that are not committed yet")
 def test_slow_commits_double_nothing() -> None:
     """A pass that reads back what was published does not take what is on its way for late."""
     assert "doubled" not in kinds(BUSY, range(3, 6))
 
 
-@pytest.mark.xfail(reason="a first reading counts as settling, though it reads one generation")
 def test_old_streams_are_read_after_an_absence() -> None:
     """A row in a stream whose generation has ended is found, also by a reader who comes late."""
     dials = replace(BUSY, commit_seconds=0.15, away_seconds=40, seconds=120)
     assert "lost" not in kinds(dials, range(8))
 
 
-@pytest.mark.xfail(reason="what a pass but the last finds late is not refreshed a delay later")
 def test_a_base_that_lags_is_waited_for() -> None:
     """A refresh is repeated until the base must show what was published, however late that was."""
     assert kinds(replace(LAGGING, late=0.4, lagging=0.6, ask_seconds=1)) == set()
-
-
-async def _all_but_the_last(look: Callable[..., Any], self: Settler, *args: Any) -> Found:
-    found: Found = await look(self, *args)
-    return replace(found, is_last_pass=False)
 
 
 def _in_force(generations: tuple[Generation, ...], window: Window, _: int) -> list[Generation]:
@@ -104,13 +95,13 @@ def test_repeated_refreshes_suffice() -> None:
 
 
 def test_without_delayed_refreshes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule 5: where what the last pass finds is refreshed once, a base that lags leaves others."""
-    look = Settler._look
-
-    async def blind(self: Settler, *args: Any) -> Found:
-        return await _all_but_the_last(look, self, *args)
-
-    monkeypatch.setattr(Settler, "_look", blind)
+    """Rule 5: where what a pass finds late is refreshed once, a base that lags leaves others."""
+    asked = Follower._requests
+    monkeypatch.setattr(
+        Follower,
+        "_requests",
+        lambda self, scopes, due_ms=0: [] if due_ms else asked(self, scopes),
+    )
     assert "diverged" in kinds(replace(LAGGING, crash_seconds=math.inf))
 
 
