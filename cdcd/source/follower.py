@@ -349,14 +349,14 @@ class Follower:
         if not await self._is_current(readers.version):
             raise Transient("ScyllaDB: the schema changed during a refresh")
         later = [
-            _at_expiry(r, now_ms + found.expires_in_seconds * 1000)
+            _later(r, "expiry", now_ms + found.expires_in_seconds * 1000)
             for r, found in zip(requests, reads, strict=True)
             if found.expires_in_seconds is not None
         ]
         if now_ms - standing.progress.frontier_ms > BEHIND_MS:
             # The base may lag behind the log by a settle delay, and settling may soon be past here.
-            scopes = {r.scope: r.token for r in requests}
-            later += self._requests(scopes.items(), now_ms + standing.settling.horizon_ms)
+            due_ms = now_ms + standing.settling.horizon_ms
+            later += [_later(r, "behind", due_ms) for r in requests]
         positions = standing.progress.positions
         entries = [
             listing(
@@ -386,7 +386,7 @@ class Follower:
         await committed.wait()
 
 
-def _at_expiry(request: Request, due_ms: int) -> Request:
-    """The request to refresh a scope at its next expiry. A scope has one, which moves."""
-    name = repr((request.table, request.scope, "expiry"))
+def _later(request: Request, why: str, due_ms: int) -> Request:
+    """The request to refresh a scope again at a time. A scope has one for each reason."""
+    name = repr((request.table, request.scope, why))
     return replace(request, id=blake2b(name.encode(), digest_size=16).hexdigest(), due_ms=due_ms)

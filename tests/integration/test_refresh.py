@@ -241,23 +241,25 @@ async def test_a_cell_that_expires_is_read_again(
     async with running(session, table) as lanes:
         first = lanes.ask(table, Row(key(1), key(5)))
         await lanes.served(first)
-        (again,) = lanes.pending.values()
+        # A lane that is still behind the clock asks once more for much later.
+        again = min(lanes.pending.values(), key=lambda request: request.due_ms)
         assert again.scope == first.scope
         assert 0 < again.due_ms - wall_clock_ms() <= 3000
-        await lanes.until(lambda: not lanes.pending)
         assert lanes.refreshed[0].values == {"v": 50}
-        assert lanes.refreshed[-1].op is Operation.DELETE
+        await lanes.until(lambda: lanes.refreshed[-1].op is Operation.DELETE)
 
 
 async def test_a_row_has_one_request_for_its_expiry(
     table: str, session: Session, ks: Keyspace
 ) -> None:
-    """However often a row is refreshed, it waits for its expiry once."""
+    """However often a row is refreshed, it waits for its expiry once, and for the end of settling
+    once if its lane was behind.
+    """
     ks.execute("INSERT INTO $ks.t (p, c, v) VALUES (1, 5, 50) USING TTL 600")
     async with running(session, table) as lanes:
-        for _ in range(3):
+        for _ in range(5):
             await lanes.served(lanes.ask(table, Row(key(1), key(5))))
-        assert len(lanes.pending) == 1
+        assert 1 <= len(lanes.pending) <= 2
 
 
 async def test_refreshes_among_writes(table: str, session: Session, ks: Keyspace) -> None:

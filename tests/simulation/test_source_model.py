@@ -102,6 +102,7 @@ def test_without_delayed_refreshes(monkeypatch: pytest.MonkeyPatch) -> None:
         "_requests",
         lambda self, scopes, due_ms=0: [] if due_ms else asked(self, scopes),
     )
+    monkeypatch.setattr(follower, "BEHIND_MS", math.inf)
     assert "diverged" in kinds(replace(LAGGING, crash_seconds=math.inf))
 
 
