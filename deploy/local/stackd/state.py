@@ -61,7 +61,7 @@ def create(folder: Path, *, auth: bool) -> State:
         ports=_free_ports(),
         # In hexadecimal: nothing in them needs quoting in a URL, TOML or SQL.
         passwords={name: secrets.token_hex(16) for name in ("cdcd", "postgres")},
-        kafka_cluster_id=secrets.token_urlsafe(16),
+        kafka_cluster_id=_cluster_id(),
     )
     state.save()
     return state
@@ -134,3 +134,10 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def _cluster_id() -> str:
+    """An id for Kafka. Its storage tool takes one that begins with a dash for an option."""
+    while (found := secrets.token_urlsafe(16)).startswith("-"):
+        pass
+    return found
