@@ -1,6 +1,7 @@
 """Where each setting in force comes from. Pure but for the reading of file and environment."""
 
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from cdcd.config.settings import Settings
 # Variables that begin like settings and are none.
 NOT_SETTINGS = frozenset({"CDCD_CONFIG"})
 _TESTS_PREFIX = "CDCD_TEST_"
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,8 @@ def origins(settings: Settings, file: Path | None, flags: Mapping[str, Any]) -> 
 
 
 def variable(name: str) -> str:
-    """The environment variable of a setting."""
-    return "CDCD_" + name.replace(".", "__").upper()
+    """The environment variable of a setting; tables are given whole, in one of JSON."""
+    return "CDCD_" + name.partition('."')[0].replace(".", "__").upper()
 
 
 def unknown_variables(environment: Mapping[str, str] | None = None) -> list[str]:
@@ -70,7 +72,7 @@ def _set_in(names: set[str], name: str) -> bool:
 
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     for key, value in tree.items():
-        name = f"{prefix}{key}"
+        name = f"{prefix}{_key(key)}"
         if isinstance(value, Mapping) and value:
             yield from _leaves(value, f"{name}.")
         else:
@@ -82,5 +84,28 @@ def _values(section: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
         value = getattr(section, key)
         if isinstance(value, BaseModel):
             yield from _values(value, f"{prefix}{key}.")
+        elif isinstance(value, Mapping) and _has_sections(value):
+            yield from _set_values(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def _has_sections(value: Mapping[str, Any]) -> bool:
+    return any(isinstance(v, BaseModel) for v in value.values())
+
+
+def _set_values(sections: Mapping[str, BaseModel], prefix: str) -> Iterator[tuple[str, Any]]:
+    """What the entries of a table set; what they leave out may be set by another that matches."""
+    for key, section in sections.items():
+        for name in sorted(section.model_fields_set):
+            value = getattr(section, name)
+            at = f"{prefix}{_key(key)}.{name}"
+            if isinstance(value, Mapping) and _has_sections(value):
+                yield from _set_values(value, f"{at}.")
+            else:
+                yield at, value
+
+
+def _key(key: str) -> str:
+    """A key as it stands in the file."""
+    return key if _BARE.fullmatch(key) else f'"{key}"'

@@ -1,5 +1,6 @@
 """Makes `docs/CONFIG.md` from the settings: `python -m cdcd.config.page > docs/CONFIG.md`."""
 
+import inspect
 import sys
 from collections.abc import Iterator
 from types import NoneType
@@ -19,12 +20,12 @@ default. `cdcd config` shows the settings in force and where each came from.
 The file is TOML and is named by `-c FILE` or `CDCD_CONFIG`: a setting `scylla.port` is `port` in
 the table `[scylla]`. The environment variable of a setting is its name in capitals behind `CDCD_`,
 with two underscores for each dot: `CDCD_SCYLLA__PORT`. Lists of hosts are separated by commas
-there; tables (`kafka.properties`) are JSON.
+there; tables (`kafka.properties`, `tables`) are JSON.
 
 Flags of `cdcd run`: `--name`, `--instance`, `--http-port`; of every command: `--verbose` for
 `log.level = "debug"`.
 
-This page is made from `cdcd/config/settings.py` with `python -m cdcd.config.page`.
+This page is made from `cdcd/config/` with `python -m cdcd.config.page`.
 """
 
 
@@ -35,26 +36,31 @@ def page() -> str:
 
 def _section(name: str, section: type[BaseModel]) -> Iterator[str]:
     fields = section.model_fields
-    plain = {k: f for k, f in fields.items() if _sub_section(f) is None}
+    plain = {k: f for k, f in fields.items() if _sub_section(k, f) is None}
     title = f"`[{name}]`" if name else "At the top"
-    about = f"{section.__doc__}\n\n" if name else ""
+    about = f"{inspect.cleandoc(section.__doc__ or '')}\n\n" if name else ""
     yield f"\n## {title}\n\n{about}"
     yield "| setting | type | default | what it is |\n|---|---|---|---|\n"
     for key, field in plain.items():
         yield _row(f"{name}.{key}" if name else key, field)
     for key, field in fields.items():
-        if sub := _sub_section(field):
-            yield from _section(f"{name}.{key}" if name else key, sub)
+        if sub := _sub_section(key, field):
+            yield from _section(f"{name}.{sub[0]}" if name else sub[0], sub[1])
 
 
-def _sub_section(field: FieldInfo) -> type[BaseModel] | None:
+def _sub_section(key: str, field: FieldInfo) -> tuple[str, type[BaseModel]] | None:
+    """The name and kind of what is a table of its own in the file; `NAME` is the user's."""
     kind = field.annotation
-    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+    if get_origin(kind) is dict:
+        kind, key = get_args(kind)[1], f'{key}."NAME"'
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return key, kind
+    return None
 
 
 def _row(name: str, field: FieldInfo) -> str:
     cells = (
-        f"`{name}`<br>`{variable(name)}`",
+        f"`{name}`" if '"' in name else f"`{name}`<br>`{variable(name)}`",
         _type(field.annotation) + _bounds(field),
         _default(name, field),
         field.description or "",
@@ -91,7 +97,7 @@ def _default(name: str, field: FieldInfo) -> str:
     if name == "instance":
         return "the host's name"
     value = field.get_default(call_default_factory=True)
-    if value is None or value == {}:
+    if value is None or value in ({}, ()):
         return "none"
     if isinstance(value, SecretStr):
         value = value.get_secret_value()

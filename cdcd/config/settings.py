@@ -12,9 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
@@ -28,13 +26,9 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from cdcd.config.section import Section
+from cdcd.config.tables import TableSettings
 from cdcd.model.errors import ConfigurationError
-
-
-class Section(BaseModel):
-    """A part of the settings that one part of the program sees."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 def _power_of_two(value: int) -> int:
@@ -211,6 +205,8 @@ class Settings(BaseSettings):
     postgres: PostgresSettings = PostgresSettings()
     source: SourceSettings = SourceSettings()
     sink: SinkSettings = SinkSettings()
+    tables: dict[str, TableSettings] = Field(default_factory=dict)
+    """Settings of single tables, by name or glob."""
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
 
