@@ -21,17 +21,16 @@ class Agenda:
 
     def due(self, now_ms: int, limit: int) -> list[Request]:
         """The requests whose time has come, at most so many. They stay until they are removed."""
-        found: list[Request] = []
-        taken: list[tuple[int, str]] = []
+        found: dict[str, Request] = {}
         while self._order and self._order[0][0] <= now_ms and len(found) < limit:
-            taken.append(heapq.heappop(self._order))
-            due_ms, request_id = taken[-1]
+            due_ms, request_id = heapq.heappop(self._order)
             request = self._requests.get(request_id)
+            # One whose time was moved away and back is in the order twice.
             if request is not None and request.due_ms == due_ms:
-                found.append(request)
-        for request in found:
+                found[request_id] = request
+        for request in found.values():
             heapq.heappush(self._order, (request.due_ms, request.id))
-        return found
+        return list(found.values())
 
     def remove(self, requests: Iterable[Request]) -> None:
         """Take out requests that were served, but for those that have come again since."""
