@@ -1,16 +1,15 @@
 """The one page that wires everything: clients, stages, health, and how it all ends."""
 
 import asyncio
-import os
-import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
 from cdcd.config.settings import Settings
-from cdcd.model.errors import ExitCode, Fatal, Transient, leading
+from cdcd.model.errors import Fatal, Transient, leading
 from cdcd.ops import health
 from cdcd.ops.board import Board
+from cdcd.ops.life import Limits, live
 from cdcd.ops.logs import get_logger
 from cdcd.ops.retry import Backoff, retrying
 from cdcd.ops.status import StageState
@@ -40,11 +39,15 @@ class RunRequest:
     start: str = "log"
 
 
-async def run(settings: Settings, request: RunRequest) -> None:
-    """Run the stages until a signal. Raises CdcdError when the process cannot go on."""
+async def run(settings: Settings, request: RunRequest, reload: Callable[[], None]) -> None:
+    """Run the stages until a signal. Raises CdcdError when the process cannot go on.
+
+    `reload` takes over what may change while it runs; it is called on SIGHUP.
+    """
     board = Board(settings.name, settings.instance)
+    limits = Limits(settings.stop_timeout_seconds, settings.stall_timeout_seconds)
     async with health.serve(settings.http, board.snapshot, board.exposition):
-        await _until_signal(lambda: _run_stages(settings, request, board))
+        await live(lambda: _run_stages(settings, request, board), board, limits, reload)
 
 
 async def _run_stages(settings: Settings, request: RunRequest, board: Board) -> None:
@@ -141,33 +144,3 @@ async def _supervised(once: Callable[[], Awaitable[None]], stage: str, board: Bo
         log.warning("stage starts again", stage=stage, reason=str(error))
 
     await retrying(unwrapped, Backoff(), on_retry=report)
-
-
-async def _until_signal(work: Callable[[], Awaitable[None]]) -> None:
-    """Run the work until it ends or a signal comes. The first signal lets what is in flight end,
-    the second ends the process at once; both are safe, because positions move with their data.
-    """
-    loop = asyncio.get_running_loop()
-    stopping = asyncio.Event()
-
-    def on_signal() -> None:
-        if stopping.is_set():
-            os._exit(ExitCode.OUTSIDE)
-        log.info("stopping")
-        stopping.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, on_signal)
-    try:
-        async with asyncio.TaskGroup() as group:
-            working = group.create_task(_as_coroutine(work))
-            waiting = group.create_task(stopping.wait())
-            await asyncio.wait((working, waiting), return_when=asyncio.FIRST_COMPLETED)
-            working.cancel()
-            waiting.cancel()
-    except BaseExceptionGroup as failed:
-        raise leading(failed) from failed
-
-
-async def _as_coroutine(work: Callable[[], Awaitable[None]]) -> None:
-    await work()

@@ -23,6 +23,10 @@ class Invocation:
         logs.configure(settings.log)
         return settings
 
+    def reload(self, flags: Mapping[str, Any]) -> None:
+        """Take over what may change while a command runs: how and what is logged."""
+        logs.configure(load(self.file, self.flags(flags)).log)
+
     def flags(self, flags: Mapping[str, Any]) -> dict[str, Any]:
         """The settings that were given as flags, by section; what is None was not given."""
         given = {"log.level": "debug" if self.verbose else None, **flags}

@@ -53,7 +53,7 @@ def run(  # noqa: PLR0913, PLR0917  click passes each option as an argument
     """Follow the change logs of tables until stopped.
 
     The first SIGTERM or Ctrl-C finishes what is in flight, the second stops at once.
-    A restarted worker goes on where it was.
+    A restarted worker goes on where it was. SIGHUP reads the log's settings anew.
     """
     flags = {"name": name, "instance": instance, "http.port": http_port}
     settings = invocation.settings(flags)
@@ -64,4 +64,5 @@ def run(  # noqa: PLR0913, PLR0917  click passes each option as an argument
     from cdcd.pipeline import run as run_pipeline  # noqa: PLC0415
 
     invocation.ends_in_log = True
-    asyncio.run(run_pipeline(settings, RunRequest(patterns, STAGES[stage], start)))
+    request = RunRequest(patterns, STAGES[stage], start)
+    asyncio.run(run_pipeline(settings, request, lambda: invocation.reload(flags)))

@@ -199,6 +199,10 @@ class Settings(BaseSettings):
     """Slices of the ring; fixed when the pipeline is made, and the most workers that can read."""
     start_timeout_seconds: float = Field(15.0, gt=0)
     """How long the start waits for a server that is away before it gives up with exit code 3."""
+    stop_timeout_seconds: float = Field(20.0, gt=0)
+    """How long the first signal lets what is in flight end; then the process ends anyway."""
+    stall_timeout_seconds: float = Field(120.0, ge=5)
+    """How long a stage with work may stand still for no remote reason; then it ends with 3."""
     scylla: ScyllaSettings = ScyllaSettings()
     kafka: KafkaSettings = KafkaSettings()
     registry: RegistrySettings = RegistrySettings()
