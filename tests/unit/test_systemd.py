@@ -33,7 +33,7 @@ def _analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda u: u.name)
 def test_systemd_takes_the_unit(unit: Path, tmp_path: Path) -> None:
-    """systemd finds nothing to say about the unit, together with the others."""
+    """Systemd finds nothing to say about the unit, together with the others."""
     installed = {u: _installed(u, tmp_path) for u in UNITS}
     done = _analyze("verify", "--recursive-errors=no", str(installed[unit]))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -41,7 +41,7 @@ def test_systemd_takes_the_unit(unit: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("unit", SERVICES, ids=lambda u: u.name)
 def test_the_service_is_in_a_sandbox(unit: Path, tmp_path: Path) -> None:
-    """systemd's own judgement of what the service could reach is good."""
+    """Systemd's own judgement of what the service could reach is good."""
     done = _analyze(
         "security",
         "--offline=true",
