@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down check lint format test unit bench
+.PHONY: help demo up down check lint format test unit bench page-pictures
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,7 +49,11 @@ unit: $(VENV)/.made ## The unit tests; they need no service
 
 test: $(VENV)/.made ## All tests, with the local stack started for them, and coverage
 	@rm -f .coverage .coverage.*
+	@tests/needs.sh
 	@$(BIN)/pytest --cov --cov-report=term
+
+page-pictures: $(VENV)/.made ## Make the pictures of the status page in docs/ anew
+	@CDCD_PAGE_PICTURES=docs $(BIN)/pytest -q tests/integration/test_status_page.py
 
 bench: $(VENV)/.made ## Latency at a steady 2,000 changes/s, printed; nothing is asserted
 	@$(BIN)/python -m tests.bench.latency
