@@ -5,6 +5,7 @@ set -eu
 
 declare -A packages=(
     [chromium]=chromium
+    [promtool]=prometheus
 )
 
 missing=()
