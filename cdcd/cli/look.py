@@ -62,14 +62,26 @@ def check(
 
 @click.command(short_help="Show position and lag of each table.")
 @click.option("--name", metavar="NAME", help="The pipeline, as in `cdcd run --name`.")
+@click.option("--watch", "live", is_flag=True, help="Show a running daemon, live, with rates.")
+@click.option("--url", metavar="URL", help="Where that daemon is; by default where http says.")
 @json_option
 @click.pass_obj
-def status(invocation: Invocation, name: str | None, as_json: bool) -> int:
+def status(
+    invocation: Invocation, name: str | None, live: bool, url: str | None, as_json: bool
+) -> int:
     """Show position and lag of each table. No daemon needs to run.
 
     Read from the lanes and topics in Kafka and from the offsets in PostgreSQL.
+    With --watch it is asked of a daemon each second, until Ctrl-C; with --json
+    each answer is a line.
     """
     settings = invocation.settings({"name": name})
+    if live or url:
+        from cdcd.cli.watch import watch  # noqa: PLC0415  needs a client library, and --help does not
+
+        place = url or f"http://{settings.http.host}:{settings.http.port}"
+        asyncio.run(watch(place.rstrip("/"), console(), as_json=as_json))
+        return ExitCode.DONE
     from cdcd.cli.standing import look  # noqa: PLC0415  needs client libraries, and --help does not
 
     standing = asyncio.run(look(settings))
