@@ -111,6 +111,11 @@ _ATOMIC: dict[str, Decoder] = {
 _EMPTY_IS_A_VALUE = frozenset({"ascii", "text", "blob"})
 
 
+def empty_is_a_value(cql: CqlType) -> bool:
+    """Whether zero bytes are a value of the type, and not the empty one that is read as null."""
+    return cql.name in _EMPTY_IS_A_VALUE or cql.name not in _ATOMIC
+
+
 @lru_cache(maxsize=4096)
 def decoder(cql: CqlType) -> Decoder:
     """The decoder of a type. Raises ValueError for a type that cannot be read (counter)."""

@@ -1,5 +1,6 @@
 """Where a reader stands in the log, as values: streams, generations, windows, positions."""
 
+import struct
 from dataclasses import dataclass
 
 RING_MIN = -(2**63)
@@ -7,6 +8,7 @@ RING_MAX = 2**63 - 1
 
 # 1582-10-15 to 1970-01-01 in the 100 ns ticks of a version 1 uuid (RFC 9562, section 5.1).
 UUID_EPOCH_TICKS = 0x01B21DD213814000
+_UUID_TIME = struct.Struct(">IHH")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +73,9 @@ class Position:
 
 def uuid_time_us(raw: bytes) -> int:
     """Microseconds since 1970 of a version 1 uuid's 16 bytes (RFC 9562, section 5.1)."""
-    time_low = int.from_bytes(raw[0:4], "big")
-    time_mid = int.from_bytes(raw[4:6], "big")
-    time_high = int.from_bytes(raw[6:8], "big") & 0x0FFF
+    found: tuple[int, int, int] = _UUID_TIME.unpack_from(raw)
+    time_low, time_mid, version_and_high = found
+    time_high = version_and_high & 0x0FFF
     return ((time_high << 48 | time_mid << 32 | time_low) - UUID_EPOCH_TICKS) // 10
 
 

@@ -32,6 +32,9 @@ class Kind(IntEnum):
     """The whole row; columns that are not named become null."""
     DELETE = 4
 
+    # Enum's own is written in Python, and these are looked up for each effect.
+    __hash__ = int.__hash__
+
 
 class Expiry(NamedTuple):
     """When the first cell expires, and when at the latest all of them have. The clock that counts

@@ -88,7 +88,7 @@ class Table:
         # What is applied and not yet told to Kafka's group.
         self.uncommitted: dict[Partition, int] = {}
         self._tools = tools
-        self._decoder = Decoder(tools.registry, name, tools.pipeline)
+        self._decoder = Decoder(tools.registry, name)
         self._targets: Targets | None = None
         self._sweeper = Sweeper(tools.pool, tools.requests)
         self._spec: TableSpec | None = None

@@ -4,7 +4,7 @@ The codes and the reading of a row are ScyllaDB's manual, "The CDC log table" an
 operations". A row's column is absent (not touched), set, or deleted (set to null): three things.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from enum import IntEnum
 
@@ -16,13 +16,14 @@ from cdcd.model.change import (
     Identity,
     Operation,
 )
-from cdcd.model.cqlvalue import Decoder, decoder
 from cdcd.model.errors import TableStopped, Transient
 from cdcd.model.position import uuid_time_us
-from cdcd.model.table import TableSpec
+from cdcd.model.table import Column, TableSpec
 from cdcd.source.multicell import MulticellDecoder
+from cdcd.source.row_readers import RawRow, atomic_reader, key_reader
 
-RawRow = tuple[bytes | None, ...]
+# Whether a token's changes are wanted.
+Holds = Callable[[int], bool]
 
 # What an image shows, by its operation and the row's serialised clustering key.
 Images = dict[tuple["LogOperation", RawRow], dict[str, AvroValue]]
@@ -54,6 +55,9 @@ class LogOperation(IntEnum):
     EXPIRED_ROW = -3
     EXPIRED_PARTITION = -4
 
+    # Enum's own is written in Python, and these are looked up for each row.
+    __hash__ = int.__hash__
+
 
 _IMAGES = frozenset({LogOperation.PREIMAGE, LogOperation.POSTIMAGE})
 # Rows that make no change of their own: images, and the second row of a range delete.
@@ -67,8 +71,20 @@ NO_EVENT = frozenset(
 )
 _RANGE_STARTS = frozenset({LogOperation.RANGE_START_INCLUSIVE, LogOperation.RANGE_START_EXCLUSIVE})
 _RANGE_ENDS = frozenset({LogOperation.RANGE_END_INCLUSIVE, LogOperation.RANGE_END_EXCLUSIVE})
-_ROW_DELETES = frozenset({LogOperation.ROW_DELETE, LogOperation.EXPIRED_ROW})
 _PARTITION_DELETES = frozenset({LogOperation.PARTITION_DELETE, LogOperation.EXPIRED_PARTITION})
+
+_OPERATIONS: dict[bytes | None, LogOperation] = {
+    operation.to_bytes(1, "big", signed=True): operation for operation in LogOperation
+}
+# What a row that is a change of its own does.
+_KINDS = {
+    LogOperation.UPDATE: Operation.UPDATE,
+    LogOperation.INSERT: Operation.CREATE,
+    LogOperation.ROW_DELETE: Operation.DELETE,
+    LogOperation.EXPIRED_ROW: Operation.DELETE,
+    LogOperation.PARTITION_DELETE: Operation.PARTITION_DELETE,
+    LogOperation.EXPIRED_PARTITION: Operation.PARTITION_DELETE,
+}
 
 
 def log_columns(table: TableSpec) -> tuple[str, ...]:
@@ -120,9 +136,11 @@ class LogDecoder:
         first = len(_META)
         clustering = first + len(table.partition_key)
         others = first + len(table.key)
-        self._partition = _with_decoders(table, first, clustering)
-        self._clustering = _with_decoders(table, clustering, others)
-        self._atomic: list[tuple[int, str, Decoder]] = []
+        self._partition_at = range(first, clustering)
+        self._partition = key_reader(table.partition_key, first)
+        self._clustering_at = range(clustering, others)
+        self._clustering = key_reader(table.clustering_key, clustering)
+        self._atomic: list[tuple[int, Column]] = []
         self._multicell: list[tuple[int, MulticellDecoder]] = []
         at = others
         for column in table.columns[len(table.key) :]:
@@ -130,25 +148,45 @@ class LogDecoder:
                 self._multicell.append((at, MulticellDecoder(column)))
                 at += 3
             else:
-                self._atomic.append((at, column.name, decoder(column.type)))
+                self._atomic.append((at, column))
                 at += 2
+        self._read_atomic = atomic_reader(self._atomic)
+        self._kinds = dict(_KINDS)
+        if not table.clustering_key:
+            # Without clustering columns a partition is one row.
+            self._kinds |= dict.fromkeys(_PARTITION_DELETES, Operation.DELETE)
 
-    def group(self, rows: Sequence[RawRow]) -> list[ChangeEvent]:
-        """The changes of one group: the rows of one stream and time, in sequence order.
+    def changes(self, rows: Sequence[RawRow], holds: Holds) -> list[ChangeEvent]:
+        """The changes of whole groups, of those whose partition's token it `holds`.
 
-        A group is what one statement or batch did to one partition at one timestamp. Raises
-        TableStopped for rows that this decoder does not know how to read.
+        A group is what one statement or batch did to one partition at one timestamp: the rows of
+        one stream and time, in sequence order. Raises TableStopped for rows that this decoder does
+        not know how to read.
         """
-        if rows[-1][_END] != b"\x01":
-            # A group is one mutation of one partition, so its end is there or soon will be.
-            raise Transient(f"ScyllaDB: {self._table.full_name}: a group of log rows has no end")
-        raw_key = [rows[0][at] or b"" for at, _ in self._partition]
-        token = self._token_of(serialized_key(raw_key))
-        partition = tuple(
-            decode(raw) for raw, (_, decode) in zip(raw_key, self._partition, strict=True)
-        )
-        if None in partition:
-            raise self._unreadable("its log has an empty value in a key")
+        found: list[ChangeEvent] = []
+        for group in groups(rows):
+            row = group[0]
+            if group[-1][_END] != b"\x01":
+                # A group is one mutation of one partition, so its end is there or soon will be.
+                name = self._table.full_name
+                raise Transient(f"ScyllaDB: {name}: a group of log rows has no end")
+            token = self._token_of(serialized_key([row[at] or b"" for at in self._partition_at]))
+            if not holds(token):
+                continue
+            partition = self._partition(row)
+            if None in partition:
+                raise self._unreadable("its log has an empty value in a key")
+            operation = self._operation(row)
+            if len(group) == 1 and operation in self._kinds:
+                found.append(self._change(operation, row, partition, token))
+            else:
+                found += self._group(group, partition, token)
+        return found
+
+    def _group(
+        self, rows: Sequence[RawRow], partition: tuple[AvroValue, ...], token: int
+    ) -> list[ChangeEvent]:
+        """The changes of a group that may have images, ranges and many rows."""
         images = self._images(rows)
         found: list[ChangeEvent] = []
         start: RawRow | None = None
@@ -180,8 +218,8 @@ class LogDecoder:
 
     def _image(self, row: RawRow) -> dict[str, AvroValue]:
         """The columns of an image that are not null."""
-        shown = [(name, row[at], decode) for at, name, decode in self._atomic]
-        image = {name: decode(raw) for name, raw, decode in shown if raw is not None}
+        image: dict[str, AvroValue] = {}
+        self._read_atomic(row, image)
         image |= {multicell.name: multicell.image(row[at]) for at, multicell in self._multicell}
         return {name: value for name, value in image.items() if value is not None}
 
@@ -194,14 +232,14 @@ class LogDecoder:
         )
 
     def _raw_clustering(self, row: RawRow) -> RawRow:
-        return tuple(row[at] for at, _ in self._clustering)
+        return tuple(row[at] for at in self._clustering_at)
 
     def _operation(self, row: RawRow) -> LogOperation:
-        code = int.from_bytes(row[_OPERATION] or b"\x7f", "big", signed=True)
-        try:
-            return LogOperation(code)
-        except ValueError:
-            raise self._unreadable(f"its log has an unknown operation {code}") from None
+        operation = _OPERATIONS.get(row[_OPERATION])
+        if operation is None:
+            code = int.from_bytes(row[_OPERATION] or b"\x7f", "big", signed=True)
+            raise self._unreadable(f"its log has an unknown operation {code}")
+        return operation
 
     def _unreadable(self, message: str) -> TableStopped:
         return TableStopped(
@@ -216,34 +254,38 @@ class LogDecoder:
         token: int,
     ) -> ChangeEvent:
         values: dict[str, AvroValue] = {}
-        nulls: list[str] = []
         elements: dict[str, Elements] = {}
-        self._read_atomic(row, values, nulls)
+        nulls, conflict = self._read_atomic(row, values)
+        if conflict is not None:
+            raise self._unreadable(f"its log has {conflict} both set and deleted")
         for at, multicell in self._multicell:
             multicell.read(row[at : at + 3], values, nulls, elements)
-        ttl = row[_TTL]
+        clustering = self._clustering_of(row)
+        if None in clustering:
+            self._check_clustering(operation, clustering)
+        time, ttl = row[_TIME] or b"", row[_TTL]
         return ChangeEvent(
-            table=self._table,
-            op=self._kind(operation, row),
-            partition=partition,
-            clustering=self._clustering_of(row),
-            time_us=uuid_time_us(row[_TIME] or b""),
-            token=token,
-            identity=_identity(row),
-            values=values,
-            nulls=tuple(nulls),
-            ttl_seconds=None if ttl is None else int.from_bytes(ttl, "big"),
-            elements=elements,
+            self._table,
+            self._kinds[operation],
+            partition,
+            clustering,
+            uuid_time_us(time),
+            token,
+            Identity(row[_STREAM] or b"", time, int.from_bytes(row[_SEQ] or b"", "big")),
+            values,
+            tuple(nulls),
+            None if ttl is None else int.from_bytes(ttl, "big"),
+            elements,
         )
 
     def _clustering_of(self, row: RawRow) -> tuple[AvroValue, ...]:
-        found = [
-            (raw, None if raw is None else decode(raw))
-            for raw, decode in ((row[at], decode) for at, decode in self._clustering)
-        ]
-        if any(raw is not None and value is None for raw, value in found):
+        found = self._clustering(row)
+        if None in found and any(
+            value is None and row[at] is not None
+            for at, value in zip(self._clustering_at, found, strict=True)
+        ):
             raise self._unreadable("its log has an empty value in a key")
-        return tuple(value for _, value in found)
+        return found
 
     def _range(
         self, start: RawRow, end: RawRow, partition: tuple[AvroValue, ...], token: int
@@ -253,7 +295,7 @@ class LogDecoder:
             table=self._table,
             op=Operation.RANGE_DELETE,
             partition=partition,
-            clustering=(None,) * len(self._clustering),
+            clustering=(None,) * len(self._clustering_at),
             time_us=uuid_time_us(start[_TIME] or b""),
             token=token,
             identity=_identity(start),
@@ -270,42 +312,18 @@ class LogDecoder:
         values = self._clustering_of(row)
         return values[: next((n for n, v in enumerate(values) if v is None), len(values))]
 
-    def _kind(self, operation: LogOperation, row: RawRow) -> Operation:
+    def _check_clustering(self, operation: LogOperation, clustering: tuple[AvroValue, ...]) -> None:
+        """Raise TableStopped unless such a change may lack a part of its clustering key."""
         if operation in _PARTITION_DELETES:
-            # Without clustering columns a partition is one row.
-            return Operation.PARTITION_DELETE if self._clustering else Operation.DELETE
-        present = sum(row[at] is not None for at, _ in self._clustering)
-        static = operation is LogOperation.UPDATE and not present and self._table.static
-        if present != len(self._clustering) and not static:
+            return
+        is_static = operation is LogOperation.UPDATE and not any(v is not None for v in clustering)
+        if not (is_static and self._table.static):
             # Renaming a clustering column leaves such rows behind: its old name is gone.
             raise self._unreadable("its log has a row without a clustering key")
-        if operation in _ROW_DELETES:
-            return Operation.DELETE
-        return Operation.CREATE if operation is LogOperation.INSERT else Operation.UPDATE
-
-    def _read_atomic(self, row: RawRow, values: dict[str, AvroValue], nulls: list[str]) -> None:
-        for at, name, decode in self._atomic:
-            raw = row[at]
-            if raw is None:
-                if row[at + 1] is not None:
-                    nulls.append(name)
-                continue
-            if row[at + 1] is not None:
-                raise self._unreadable(f"its log has {name} both set and deleted")
-            value = decode(raw)
-            if value is None:
-                nulls.append(name)
-            else:
-                values[name] = value
 
 
 def _identity(row: RawRow) -> Identity:
     return Identity(row[_STREAM] or b"", row[_TIME] or b"", int.from_bytes(row[_SEQ] or b"", "big"))
-
-
-def _with_decoders(table: TableSpec, start: int, end: int) -> list[tuple[int, Decoder]]:
-    first = len(_META)
-    return [(at, decoder(table.key[at - first].type)) for at in range(start, end)]
 
 
 def serialized_key(parts: Sequence[bytes]) -> bytes:
@@ -315,16 +333,24 @@ def serialized_key(parts: Sequence[bytes]) -> bytes:
     return b"".join(len(p).to_bytes(2, "big") + p + b"\x00" for p in parts)
 
 
-def groups(rows: Sequence[RawRow]) -> list[Sequence[RawRow]]:
+def groups(rows: Iterable[RawRow]) -> list[list[RawRow]]:
     """Rows of one read, cut where stream or time changes; they come in that order per stream."""
-    found: list[Sequence[RawRow]] = []
-    start = 0
-    for at in range(1, len(rows) + 1):
-        if (
-            at == len(rows)
-            or rows[at][_TIME] != rows[start][_TIME]
-            or rows[at][_STREAM] != rows[start][_STREAM]
-        ):
-            found.append(rows[start:at])
-            start = at
+    found: list[list[RawRow]] = []
+    group: list[RawRow] = []
+    stream = time = None
+    for row in rows:
+        if row[_TIME] == time and row[_STREAM] == stream:
+            group.append(row)
+        else:
+            group = [row]
+            stream, time = row[_STREAM], row[_TIME]
+            found.append(group)
     return found
+
+
+def last_group(rows: Sequence[RawRow]) -> int:
+    """Where the last group of some rows begins."""
+    at = len(rows) - 1
+    while at > 0 and rows[at - 1][:_SEQ] == rows[-1][:_SEQ]:
+        at -= 1
+    return max(at, 0)

@@ -10,7 +10,8 @@ from cdcd.model.fingerprint import Cell, Fingerprint, cell_of, identity_hash
 from cdcd.model.lane import LaneSet, lane_of
 from cdcd.model.position import Window, uuid_time_us
 from cdcd.model.table import TableSpec
-from cdcd.source.decode import KeyDecoder, RawRow, key_columns
+from cdcd.source.decode import KeyDecoder, groups, key_columns
+from cdcd.source.row_readers import RawRow
 from cdcd.source.scan import Scan, Take, select
 from cdcd.source.session import Session, partition_token
 
@@ -42,10 +43,14 @@ class KeyReader:
         seen = Seen()
 
         def taker() -> Take:
-            return lambda rows: self._count(rows, lanes, seen)
+            return lambda rows: self._count_all(rows, lanes, seen)
 
         await self._scan.read(streams, window, taker)
         return seen
+
+    def _count_all(self, rows: Sequence[RawRow], lanes: LaneSet, seen: Seen) -> None:
+        for group in groups(rows):
+            self._count(group, lanes, seen)
 
     def _count(self, rows: Sequence[RawRow], lanes: LaneSet, seen: Seen) -> None:
         identities = self._decoder.identities(rows)

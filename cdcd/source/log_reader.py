@@ -9,7 +9,7 @@ from cdcd.model.change import ChangeEvent
 from cdcd.model.lane import LaneSet
 from cdcd.model.position import Window
 from cdcd.model.table import TableSpec
-from cdcd.source.decode import LogDecoder, RawRow, log_columns
+from cdcd.source.decode import LogDecoder, log_columns
 from cdcd.source.scan import Scan, Take, select
 from cdcd.source.session import Session, partition_token
 
@@ -40,7 +40,8 @@ class LogReader:
         """The changes of a window in the given lanes.
 
         Changes of one partition are in the log's order, because a partition has one stream in a
-        generation and a stream is read by one query. Raises WindowTooWide when more than
+        generation and a stream is read by one query. Streams on a lane's edge hold changes of the
+        neighbour too, which its owner publishes. Raises WindowTooWide when more than
         `window_rows` rows are there and the window can be divided; Transient, StatementRefused
         and TableStopped.
         """
@@ -49,15 +50,9 @@ class LogReader:
         def taker() -> Take:
             part: list[ChangeEvent] = []
             parts.append(part)
-            return lambda rows: self._decode(rows, lanes, part)
+            return lambda rows: part.extend(self._decoder.changes(rows, lanes.holds))
 
         divisible = window.end_ms - window.start_ms > 1
         rows_max = self._rows_max if divisible else None
         rows = await self._scan.read(streams, window, taker, rows_max)
         return Read([event for part in parts for event in part], rows)
-
-    def _decode(self, rows: Sequence[RawRow], lanes: LaneSet, events: list[ChangeEvent]) -> None:
-        decoded = self._decoder.group(rows)
-        # Streams on a lane's edge hold changes of the neighbour too, which its owner publishes.
-        if decoded and lanes.holds(decoded[0].token):
-            events += decoded

@@ -11,7 +11,8 @@ from cdcd.model.position import RING_MIN
 from cdcd.model.refresh import Key, Partition, Row, Scope, StaticRow, Tokens
 from cdcd.model.table import Column, TableSpec
 from cdcd.source.cql import quoted
-from cdcd.source.decode import RawRow, serialized_key
+from cdcd.source.decode import serialized_key
+from cdcd.source.row_readers import RawRow
 from cdcd.source.session import Session, Statement, partition_token
 
 

@@ -8,11 +8,12 @@ from cdcd.config.settings import SourceSettings
 from cdcd.model.position import Window, min_timeuuid
 from cdcd.model.table import LOG_SUFFIX, TableSpec
 from cdcd.source.cql import quoted
-from cdcd.source.decode import RawRow, groups
+from cdcd.source.decode import last_group
+from cdcd.source.row_readers import RawRow
 from cdcd.source.session import Session, Statement
 from cdcd.source.together import together
 
-# Takes one group: the rows of one stream and time.
+# Takes rows in the log's order, whole groups only: all rows of one stream and time together.
 Take = Callable[[Sequence[RawRow]], None]
 
 
@@ -43,7 +44,7 @@ class Scan:
         takers: Callable[[], Take],
         rows_max: int | None = None,
     ) -> int:
-        """Hand every group of the window on; gives the number of rows. Each query has a taker of
+        """Hand all rows of the window on; gives the number of rows. Each query has a taker of
         its own, so that the order within a stream is the log's. Raises WindowTooWide past
         `rows_max`; Transient, StatementRefused.
         """
@@ -62,16 +63,17 @@ class Scan:
     async def _read(
         self, statement: Statement, params: Sequence[object], take: Take, budget: "_Budget"
     ) -> None:
-        waiting: list[RawRow] = []  # of a group that the next page may go on with
+        rows: list[RawRow] = []
         async with self._in_flight:
             async for page in self._session.read(statement, params):
                 budget.spend(len(page))
-                whole = groups([*waiting, *page])
-                waiting = list(whole.pop()) if whole else []
-                for rows in whole:
-                    take(rows)
-        if waiting:
-            take(waiting)
+                if rows:
+                    # The next page may go on with the last group of the one before.
+                    whole = last_group(rows)
+                    take(rows[:whole])
+                    rows = rows[whole:]
+                rows += page
+        take(rows)
 
 
 class _Budget:

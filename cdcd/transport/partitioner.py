@@ -5,6 +5,8 @@ and static columns act on the whole of it. The hash is the one of Kafka's defaul
 (`org.apache.kafka.common.utils.Utils.murmur2`), so other producers can place records alike.
 """
 
+import struct
+
 _SEED = 0x9747B28C
 _M = 0x5BD1E995
 _MASK = 0xFFFFFFFF
@@ -13,13 +15,12 @@ _MASK = 0xFFFFFFFF
 def murmur2(data: bytes) -> int:
     """The unsigned 32-bit hash."""
     length = len(data)
+    words = length >> 2
     h = _SEED ^ length
-    whole = length & ~3
-    for at in range(0, whole, 4):
-        k = int.from_bytes(data[at : at + 4], "little") * _M & _MASK
-        k = (k ^ k >> 24) * _M & _MASK
-        h = (h * _M & _MASK) ^ k
-    rest = data[whole:]
+    for word in struct.unpack_from(f"<{words}I", data):
+        k = word * _M & _MASK
+        h = (h * _M ^ (k ^ k >> 24) * _M) & _MASK
+    rest = data[words << 2 :]
     if rest:
         h = (h ^ int.from_bytes(rest, "little")) * _M & _MASK
     h = (h ^ h >> 13) * _M & _MASK

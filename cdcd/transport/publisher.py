@@ -5,6 +5,7 @@ transaction was committed, so the producer is given up and the lanes are read ag
 on Bufstream 0.1.0 has the reasons). What was committed is then found there.
 """
 
+import struct
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,13 +18,11 @@ from cdcd.model.change import Batch, ChangeEvent
 from cdcd.model.errors import TableStopped, Transient
 from cdcd.model.table import TableSpec
 from cdcd.ops.board import wall_clock_ms
-from cdcd.transport.avro import BareCodec, Codec
-from cdcd.transport.envelope import Envelope
 from cdcd.transport.kafka import client_properties, failure
-from cdcd.transport.partitioner import partition_of
+from cdcd.transport.record_writer import RecordWriter, SchemaIds
 from cdcd.transport.records import LATE_HEADER
 from cdcd.transport.registry import IncompatibleSchema, Registry
-from cdcd.transport.schema import key_schema, partition_schema, value_schema
+from cdcd.transport.schema import key_schema, value_schema
 from cdcd.transport.topics import RECORD_BYTES_MAX, Topics, change_topic
 
 Headers = list[tuple[str, str | bytes | None]]
@@ -38,30 +37,25 @@ class TableWriter:
         self.table = table
         self.topic = topic
         self._partitions = partitions
-        self._envelope = Envelope(table, pipeline)
-        self._partition = BareCodec(partition_schema(table, topic))
-        self._key: Codec
-        self._value: Codec
+        self._pipeline = pipeline
+        self._writer: RecordWriter
 
     async def register(self, registry: Registry) -> None:
         """Register the schemas. Raises TableStopped when they are not compatible."""
         key = key_schema(self.table, self.topic)
         value = value_schema(self.table, self.topic)
         try:
-            self._key = Codec(key, await registry.register(f"{self.topic}-key", key))
-            self._value = Codec(value, await registry.register(f"{self.topic}-value", value))
+            ids = SchemaIds(
+                await registry.register(f"{self.topic}-key", key),
+                await registry.register(f"{self.topic}-value", value),
+            )
         except IncompatibleSchema as error:
             raise TableStopped(self.table.full_name, error.message, error.hint) from error
+        self._writer = RecordWriter(self.table, self.topic, self._pipeline, ids, self._partitions)
 
     def record(self, event: ChangeEvent, now_ms: int) -> tuple[int, bytes, bytes]:
-        """Partition, key and value of a change."""
-        key = self._envelope.key(event)
-        partition = partition_of(self._partition.encode(key), self._partitions)
-        return (
-            partition,
-            self._key.encode(key),
-            self._value.encode(self._envelope.value(event, now_ms)),
-        )
+        """Partition, key and value of a change. Raises what RecordWriter does."""
+        return self._writer.record(event, now_ms)
 
 
 class TableWriters:
@@ -188,7 +182,7 @@ class Publisher:
             for event in batch.events:
                 try:
                     partition, key, value = writer.record(event, now_ms)
-                except (TypeError, ValueError) as error:
+                except (TypeError, ValueError, struct.error) as error:
                     raise Unpublishable(writer.table.full_name, "has no Avro form") from error
                 if len(value) > RECORD_BYTES_MAX:
                     what = f"has {len(value)} bytes as a record; Kafka takes {RECORD_BYTES_MAX}"

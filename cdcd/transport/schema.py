@@ -52,17 +52,6 @@ def key_schema(table: TableSpec, topic: str) -> Schema:
     }
 
 
-def partition_schema(table: TableSpec, topic: str) -> Schema:
-    """The partition key alone. Its encoding is the beginning of the key's, and orders records."""
-    builder = _Builder(topic)
-    return {
-        "type": "record",
-        "name": "Partition",
-        "namespace": topic_namespace(topic),
-        "fields": [builder.column(c) for c in table.partition_key],
-    }
-
-
 def value_schema(table: TableSpec, topic: str) -> Schema:
     """The envelope."""
     builder = _Builder(topic)

@@ -1,8 +1,6 @@
 """Change topics as the source stage would fill them, and the rows that a sink makes of them."""
 
 import asyncio
-import json
-import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -24,9 +22,8 @@ from cdcd.model.table import Column, ColumnKind, TableSpec
 from cdcd.ops.board import Board
 from cdcd.ops.status import TableState, TableStatus
 from cdcd.sink.stage import Plan, run
-from cdcd.transport.avro import Codec
-from cdcd.transport.envelope import Envelope
 from cdcd.transport.lane_records import decode_request, request_of_key
+from cdcd.transport.record_writer import RecordWriter, SchemaIds
 from cdcd.transport.registry import Registry
 from cdcd.transport.schema import key_schema, value_schema
 from cdcd.transport.topics import Topics, lanes_topic
@@ -149,32 +146,26 @@ class Feed:
         consumer.close()
         return sorted(found, key=lambda f: f[0])
 
-    async def codecs(self, spec: TableSpec) -> tuple[Codec, Codec]:
+    async def writer(self, spec: TableSpec, partitions: int = 1) -> RecordWriter:
         topic = self.topic(spec)
-        found = []
-        for suffix, schema in (("key", key_schema), ("value", value_schema)):
-            made = schema(spec, topic)
-            found.append(Codec(made, await self.registry.register(f"{topic}-{suffix}", made)))
-        return found[0], found[1]
+        key, value = key_schema(spec, topic), value_schema(spec, topic)
+        ids = SchemaIds(
+            await self.registry.register(f"{topic}-key", key),
+            await self.registry.register(f"{topic}-value", value),
+        )
+        return RecordWriter(spec, topic, self.pipeline, ids, partitions)
 
     async def publish(
         self, spec: TableSpec, events: Sequence[ChangeEvent], partitions: int = 1
     ) -> None:
         """Publish changes in one transaction; the partition follows from the partition key."""
         self.make_topic(spec, partitions)
-        key, value = await self.codecs(spec)
-        envelope = Envelope(spec, self.pipeline)
+        writer = await self.writer(spec, partitions)
         producer = self._transactional()
         producer.begin_transaction()
         for event in events:
-            number = zlib.crc32(json.dumps(event.partition, default=str).encode()) % partitions
-            datum = envelope.value(event, event.time_us // 1000)
-            producer.produce(
-                self.topic(spec),
-                key=key.encode(envelope.key(event)),
-                value=value.encode(datum),
-                partition=number,
-            )
+            number, key, value = writer.record(event, event.time_us // 1000)
+            producer.produce(self.topic(spec), key=key, value=value, partition=number)
             producer.poll(0)
         producer.commit_transaction(30)
 

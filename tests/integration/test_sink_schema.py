@@ -62,7 +62,7 @@ async def test_old_and_new_records_in_one_batch(feed: Feed) -> None:
 async def test_tables_are_made_before_their_first_change(feed: Feed) -> None:
     """A topic with a schema and no record has its target."""
     feed.make_topic(PLAIN)
-    await feed.codecs(PLAIN)
+    await feed.writer(PLAIN)
     query = "SELECT count(*)::int FROM {s}.plain"
     async with sinking(feed.plan()):
         await eventually(lambda: rows_of(feed, query), [(0,)])

@@ -29,7 +29,8 @@ from cdcd.model.position import (
 from cdcd.model.refresh import Listed, Request
 from cdcd.model.table import CdcOptions
 from cdcd.source.catalog import SourceTable
-from cdcd.source.decode import LogOperation, RawRow, key_columns, log_columns
+from cdcd.source.decode import LogOperation, key_columns, log_columns
+from cdcd.source.row_readers import RawRow
 from cdcd.source.scan import select
 from cdcd.source.session import Statement, partition_token
 from cdcd.source.touched import hash_of

@@ -8,7 +8,8 @@ from cdcd.model.change import ChangeEvent, Identity, Operation
 from cdcd.model.errors import TableStopped, Transient
 from cdcd.model.position import min_timeuuid
 from cdcd.model.table import TableSpec
-from cdcd.source.decode import LogDecoder, RawRow, groups, log_columns, serialized_key
+from cdcd.source.decode import LogDecoder, groups, last_group, log_columns, serialized_key
+from cdcd.source.row_readers import RawRow
 from tests.unit.tables import table
 
 SPEC = table({"p:p": "int", "c:a": "text", "c:b": "int", "r:v": "text", "r:w": "int"})
@@ -47,7 +48,7 @@ def row_of(table_: TableSpec, operation_: int | None, **columns: bytes | None) -
 
 def decode(*rows: RawRow, spec: TableSpec = SPEC) -> list[ChangeEvent]:
     """The changes of one group."""
-    return LogDecoder(spec, len).group(rows)
+    return LogDecoder(spec, len).changes(rows, holds=lambda _: True)
 
 
 def one(row: RawRow, spec: TableSpec = SPEC) -> ChangeEvent:
@@ -237,7 +238,7 @@ def test_composite_partition_keys() -> None:
         seen.append(key)
         return 0
 
-    (event,) = LogDecoder(spec, token_of).group([row])
+    (event,) = LogDecoder(spec, token_of).changes([row], holds=lambda _: True)
     assert event.partition == (1, "ab")
     assert seen == [b"\x00\x04" + number(1) + b"\x00" + b"\x00\x02ab\x00"]
 
@@ -261,3 +262,17 @@ def test_rows_are_cut_into_groups() -> None:
     assert [len(g) for g in found] == [2, 1, 1, 1]
     assert [r for g in found for r in g] == rows
     assert groups([]) == []
+
+
+def test_the_last_group_of_a_page() -> None:
+    """The last group is all rows at the end with the stream and time of the last one."""
+    later = min_timeuuid(2000)
+    rows = [log_row(UPDATE), *(log_row(UPDATE, **{"cdc$time": later}) for _ in range(3))]
+    assert [last_group(rows[:n]) for n in range(5)] == [0, 0, 1, 1, 1]
+
+
+def test_only_wanted_tokens_are_decoded() -> None:
+    """Changes of partitions with other tokens are passed over, whole groups of them."""
+    rows = [log_row(UPDATE, p=number(1)), log_row(UPDATE, p=b"", **{"cdc$time": b"x" * 16})]
+    found = LogDecoder(SPEC, len).changes(rows, holds=lambda token: token == len(number(1)))
+    assert [event.partition for event in found] == [(1,)]

@@ -13,7 +13,6 @@ from cdcd.model.table import TableSpec
 from cdcd.transport.schema import (
     avro_name,
     key_schema,
-    partition_schema,
     table_from_schema,
     topic_namespace,
     value_schema,
@@ -86,7 +85,7 @@ def test_the_table_is_known_from_its_schema(spec: TableSpec) -> None:
 @given(tables.specs())
 def test_schemas_are_avro(spec: TableSpec) -> None:
     """Key, partition and value schemas of any table parse, each alone."""
-    for make in (key_schema, partition_schema, value_schema):
+    for make in (key_schema, value_schema):
         fastavro.parse_schema(json.loads(json.dumps(make(spec, TOPIC))), named_schemas={})
 
 
