@@ -9,6 +9,7 @@ from cdcd.config.settings import Settings
 from cdcd.model.errors import Fatal, Transient, leading
 from cdcd.ops import health
 from cdcd.ops.board import Board
+from cdcd.ops.directions import Directions
 from cdcd.ops.life import Limits, live
 from cdcd.ops.logs import get_logger
 from cdcd.ops.retry import Backoff, retrying
@@ -20,6 +21,7 @@ from cdcd.source import stage as source_stage
 from cdcd.source.catalog import find, read_schema
 from cdcd.source.progress import Start
 from cdcd.source.session import Session
+from cdcd.transport import control
 from cdcd.transport.lane_state import settle_tables
 from cdcd.transport.lanes import PublishingLanes
 from cdcd.transport.registry import Registry
@@ -32,7 +34,9 @@ log = get_logger()
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What to run: table patterns, stages (`source`, `sink`), and where new tables begin."""
+    """What to run: table patterns, none for those that the pipeline has; stages (`source`, `sink`);
+    and where new tables begin.
+    """
 
     patterns: tuple[str, ...]
     stages: frozenset[str]
@@ -51,58 +55,61 @@ async def run(settings: Settings, request: RunRequest, reload: Callable[[], None
 
 
 async def _run_stages(settings: Settings, request: RunRequest, board: Board) -> None:
-    async with asyncio.TaskGroup() as group:
-        if "source" in request.stages:
-            group.create_task(_run_source(settings, request, board))
-        if "sink" in request.stages:
-            group.create_task(_run_sink(settings, request, board))
-
-
-async def _run_source(settings: Settings, request: RunRequest, board: Board) -> None:
-    """The source stage; its Kafka clients are made anew after a transient failure."""
-    stage = "source"
-    board.stage(stage, StageState.STARTING)
+    for stage in sorted(request.stages):
+        board.stage(stage, StageState.STARTING)
     starting = _Starting(settings.start_timeout_seconds)
     registry = Registry(settings.registry)
     await starting.reach(registry.ping)
     await starting.reach(lambda: _settle_tables(settings, request))
+    async with (
+        control.following(settings.kafka, settings.name) as directions,
+        asyncio.TaskGroup() as group,
+    ):
+        if "source" in request.stages:
+            start = Start(request.start)
+            group.create_task(_run_source(settings, start, starting, directions, board))
+        if "sink" in request.stages:
+            group.create_task(_run_sink(settings, starting, directions, board))
+
+
+async def _run_source(
+    settings: Settings, start: Start, starting: "_Starting", directions: Directions, board: Board
+) -> None:
+    """The source stage; its Kafka clients are made anew after a transient failure."""
+    registry = Registry(settings.registry)
     session = Session(settings.scylla)
     try:
         await starting.reach(session.connect)
         schema = await starting.reach(lambda: read_schema(session))
-        find(schema, request.patterns).require(request.patterns)
-        source = source_stage.Source(
-            session, settings.source, request.patterns, Start(request.start), board
-        )
+        patterns = directions.now.tables
+        find(schema, patterns).require(patterns)
+        source = source_stage.Source(session, settings.source, directions, start, board)
 
         async def once() -> None:
             async with PublishingLanes.open(settings, registry, board) as lanes:
                 await source_stage.run(source, lanes)
 
-        await _supervised(once, stage, board)
+        await _supervised(once, "source", board)
     finally:
         await session.close()
 
 
-async def _run_sink(settings: Settings, request: RunRequest, board: Board) -> None:
+async def _run_sink(
+    settings: Settings, starting: "_Starting", directions: Directions, board: Board
+) -> None:
     """The sink stage; all its clients are made anew after a transient failure of the whole."""
-    stage = "sink"
-    board.stage(stage, StageState.STARTING)
-    starting = _Starting(settings.start_timeout_seconds)
-    await starting.reach(Registry(settings.registry).ping)
-    await starting.reach(lambda: _settle_tables(settings, request))
     await starting.reach(lambda: _reach_postgres(settings))
     plan = sink_stage.Plan(
         settings.name,
         settings.instance,
         settings.lanes,
-        request.patterns,
+        directions,
         settings.kafka,
         settings.registry,
         settings.postgres,
         settings.sink,
     )
-    await _supervised(lambda: sink_stage.run(plan, board), stage, board)
+    await _supervised(lambda: sink_stage.run(plan, board), "sink", board)
 
 
 async def _reach_postgres(settings: Settings) -> None:

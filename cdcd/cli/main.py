@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cdcd import __version__
+from cdcd.cli.control import pause, resume, tables
 from cdcd.cli.ending import report
 from cdcd.cli.invocation import Invocation
 from cdcd.cli.look import check, config, status
@@ -14,7 +15,7 @@ from cdcd.cli.run import run
 from cdcd.model.errors import ExitCode
 
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
-    "Run": (run,),
+    "Run": (run, tables, pause, resume),
     "Look, changes nothing": (check, status, config),
 }
 

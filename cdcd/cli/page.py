@@ -33,17 +33,21 @@ This page is made from the commands' help texts with `python -m cdcd.cli.page`.
 def page() -> str:
     """The page's text."""
     codes = [f"| {int(code)} | {_MEANINGS[code]} |\n" for code in ExitCode]
-    parts = [_HEAD, *codes, _help(cli, "cdcd", 2)]
+    parts = [_HEAD, *codes, _help(cli, "cdcd", 2, deep=False)]
     for title, commands in SECTIONS.items():
         parts.append(f"\n## {title}\n")
         parts += [_help(command, f"cdcd {command.name}", 3) for command in commands]
     return "".join([*parts, _FOOT])
 
 
-def _help(command: click.Command, path: str, depth: int) -> str:
+def _help(command: click.Command, path: str, depth: int, *, deep: bool = True) -> str:
     context = click.Context(command, info_name=path, terminal_width=80, color=False)
     context.help_option_names = ["-h", "--help"]
-    return f"\n{'#' * depth} `{path}`\n\n```\n{command.get_help(context)}\n```\n"
+    text = f"\n{'#' * depth} `{path}`\n\n```\n{command.get_help(context)}\n```\n"
+    if deep and isinstance(command, click.Group):
+        commands = command.commands.items()
+        text += "".join(_help(each, f"{path} {name}", depth + 1) for name, each in commands)
+    return text
 
 
 if __name__ == "__main__":

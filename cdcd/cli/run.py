@@ -19,9 +19,9 @@ STAGES = {
     "--table",
     "patterns",
     multiple=True,
-    required=True,
     metavar="KS.TABLE",
-    help="Table to replicate; repeatable. * and ? stand for any name: 'ks.*'.",
+    help="Table to replicate; repeatable. * and ? stand for any name: 'ks.*'."
+    " None: those that the pipeline has.",
 )
 @click.option("--name", metavar="NAME", help="The pipeline; other tables need another name.")
 @click.option("--instance", metavar="NAME", help="This worker among the pipeline's workers.")

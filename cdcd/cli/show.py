@@ -12,7 +12,7 @@ from cdcd.ops.logs import redact_text
 from cdcd.preflight.report import Level, Outcome, Report, Result
 
 if TYPE_CHECKING:  # it needs client libraries, and --help does not
-    from cdcd.cli.standing import Standing
+    from cdcd.cli.standing import Standing, TableStanding
 
 SECONDS_PER_MINUTE = 60
 
@@ -68,6 +68,9 @@ def show_standing(out: Console, standing: "Standing") -> None:
     table.add_column("table", overflow="fold")
     for title in ("published up to", "lag at most", "waiting", "last applied", "lanes"):
         table.add_column(title, justify="right")
+    marked = any(each.state != "followed" for each in standing.tables)
+    if marked:
+        table.add_column("state", overflow="fold")
     for each in standing.tables:
         table.add_row(
             each.table,
@@ -76,8 +79,20 @@ def show_standing(out: Console, standing: "Standing") -> None:
             "" if each.waiting is None else str(each.waiting),
             _moment(each.applied_ms),
             f"{each.lanes}/{standing.lanes or '?'}",
+            *([_state(each)] if marked else []),
         )
     out.print(table)
+
+
+def _state(table: "TableStanding") -> str:
+    if table.state != "paused":
+        return "" if table.state == "followed" else table.state
+    shown = f"{' and '.join(table.paused)} paused"
+    if table.headroom_seconds is None:
+        return shown
+    if table.headroom_seconds <= 0:
+        return f"{shown}, its log has forgotten changes"
+    return f"{shown}, its log keeps {duration(table.headroom_seconds)} more"
 
 
 def duration(seconds: float) -> str:

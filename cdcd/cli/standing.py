@@ -5,15 +5,18 @@ No daemon has to run. What is away leaves its part of the answer empty and is na
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
 
 from cdcd.config.settings import Settings
+from cdcd.model.control import SOURCE, STAGES
 from cdcd.model.errors import Transient
 from cdcd.model.position import Position
 from cdcd.ops.board import wall_clock_ms
 from cdcd.sink.pool import Pool
+from cdcd.source.catalog import find, read_schema
+from cdcd.source.session import Session
 from cdcd.transport.lane_state import LaneState, read_lanes
 from cdcd.transport.topics import Topics, lanes_topic, table_of_topic
 
@@ -44,7 +47,10 @@ class TableStanding:
     `frontier_ms` is the oldest saved position over the lanes: everything older is published.
     `lag_seconds` is its age, and with that the most that the topic can be behind: while a table is
     idle its position is saved every half a minute or so. `waiting` counts records that are in Kafka
-    and not yet applied; a few of them are marks of transactions. None is not known.
+    and not yet applied; a few of them are marks of transactions. `state` is `followed`, `paused`,
+    with the stages that stand still in `paused`, or `removed` from the pipeline. For a paused
+    source `headroom_seconds` is how long until its log forgets what was not read. None is not
+    known.
     """
 
     table: str
@@ -53,6 +59,9 @@ class TableStanding:
     lanes: int
     waiting: int | None
     applied_ms: int | None
+    state: str = "followed"
+    paused: Mapping[str, str] = field(default_factory=dict)
+    headroom_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +101,35 @@ async def look(settings: Settings) -> Standing:
         )
         for name in sorted(set(by_table) | {t for t, p in state.positions.items() if p})
     )
+    tables = tuple(_controlled(table, state) for table in tables)
+    if any(SOURCE in table.paused for table in tables):
+        retained = await _tried("scylla", retained_seconds(settings, state.control.tables), away)
+        tables = tuple(_with_headroom(table, retained or {}, now_ms) for table in tables)
     return Standing(settings.name, now_ms, lanes, state.tables or (), tables, away)
+
+
+def _controlled(table: TableStanding, state: LaneState) -> TableStanding:
+    """With what operators have told the pipeline of the table."""
+    control = state.control
+    if state.tables is not None and not control.wants(table.table):
+        return replace(table, state="removed", lag_seconds=None)
+    pauses = {stage: control.pause_of(table.table, stage) for stage in STAGES}
+    found = {stage: str(pause) for stage, pause in pauses.items() if pause is not None}
+    return replace(table, state="paused" if found else "followed", paused=found)
+
+
+def _with_headroom(table: TableStanding, retained: Mapping[str, int], now_ms: int) -> TableStanding:
+    seconds = retained.get(table.table)
+    if SOURCE not in table.paused or not seconds or table.frontier_ms is None:
+        return table
+    return replace(table, headroom_seconds=seconds - (now_ms - table.frontier_ms) / 1000)
+
+
+async def retained_seconds(settings: Settings, patterns: Sequence[str]) -> Mapping[str, int]:
+    """How long the logs of the tables keep a change, 0 for ever. Raises Transient or Fatal."""
+    async with Session.open(settings.scylla) as session:
+        catalog = find(await read_schema(session), patterns)
+    return {name: table.options.ttl_seconds for name, table in catalog.tables.items()}
 
 
 async def _tried(service: str, call: Awaitable[Result], away: dict[str, str]) -> Result | None:

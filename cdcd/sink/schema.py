@@ -109,6 +109,14 @@ async def prepare_targets(pool: Pool, pipeline: str, table: TableSpec, schema: s
     return targets
 
 
+async def check_targets(pool: Pool, table: TableSpec, targets: Targets) -> None:
+    """Raise TableStopped where a target that was made is gone: made again it would be a part."""
+    async with pool.connection() as connection:
+        for target in targets.all:
+            if await connection.fetchrow(RELATION, target.schema, target.name) is None:
+                _refuse(table, [f"{target.quoted} is gone"])
+
+
 async def _prepare(connection: Connection, table: TableSpec, target: Target) -> None:
     relation = await connection.fetchrow(RELATION, target.schema, target.name)
     if relation is None:

@@ -9,12 +9,14 @@ import time
 from collections.abc import Iterable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import partial
 
 from cdcd.config.settings import KafkaSettings, PostgresSettings, RegistrySettings, SinkSettings
+from cdcd.model.control import SINK
 from cdcd.model.errors import TableStopped, Transient
 from cdcd.ops.board import Board
+from cdcd.ops.comeback import Comeback
+from cdcd.ops.directions import Directions
 from cdcd.ops.logs import get_logger
 from cdcd.ops.retry import Backoff, retrying
 from cdcd.ops.status import StageState, TableState
@@ -44,13 +46,13 @@ LAG_SECONDS = 1.0
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a sink is to do: the pipeline, this worker's name, how many lanes the source has, the
-    tables, and the settings.
+    directions with the tables, and the settings.
     """
 
     name: str
     instance: str
     lanes: int
-    patterns: tuple[str, ...]
+    directions: Directions
     kafka: KafkaSettings
     registry: RegistrySettings
     postgres: PostgresSettings
@@ -86,9 +88,12 @@ class _Sink:
         # Tables that are subscribed to, by topic, and what the catalog has found since.
         self._tables: dict[str, Table] = {}
         self._found: list[Table] = []
-        self._refused: set[str] = set()
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._leaving: set[str] = set()
         self._assigned: dict[str, set[Partition]] = {}
         self._paused: set[str] = set()
+        self._held: set[str] = set()
+        self._comeback = Comeback()
         self._unplaced: set[str] = set()
         self._place_after = 0.0
         self._place_attempt = 0
@@ -109,21 +114,32 @@ class _Sink:
             await asyncio.sleep(CATALOG_SECONDS)
 
     async def _look(self, tasks: asyncio.TaskGroup) -> None:
-        known = self._tables.keys() | self._refused | {t.topic for t in self._found}
+        """New tables, tables that are no longer the pipeline's, and stopped ones to try again."""
+        directions = self._plan.directions.now
+        known = self._tables.keys() | {t.topic for t in self._found}
+        self._leaving |= {t for t in known if not directions.wants(self._name(t))}
         for topic in sorted((await self._topics.partitions()).keys() - known):
             name = table_of_topic(self._plan.name, topic)
-            if name is None or not any(fnmatchcase(name, p) for p in self._plan.patterns):
-                continue
-            table = Table(name, topic, self._tools)
-            try:
-                if not await table.open():
-                    continue
-            except TableStopped as error:
-                self._refused.add(topic)
-                table.stop(error)
-                continue
-            tasks.create_task(table.run())
-            self._found.append(table)
+            if name is not None and directions.wants(name):
+                await self._open(Table(name, topic, self._tools, self._comeback), tasks)
+        for table in list(self._tables.values()):
+            if await table.come_back():
+                self._unplaced.add(table.topic)
+
+    async def _open(self, table: Table, tasks: asyncio.TaskGroup) -> None:
+        if table.name in self._comeback and not self._comeback.is_due(table.name):
+            return
+        try:
+            if not await table.open():
+                return
+        except TableStopped as error:
+            table.stop(error)
+            return
+        self._running[table.topic] = tasks.create_task(table.run())
+        self._found.append(table)
+
+    def _name(self, topic: str) -> str:
+        return table_of_topic(self._plan.name, topic) or topic
 
     async def feed(self) -> None:
         """Read and hand out, for ever. Only this loop calls the consumer."""
@@ -140,20 +156,37 @@ class _Sink:
             await self._commit()
 
     async def _subscribe(self) -> None:
-        if not self._found:
+        if not self._found and not self._leaving:
             if not self._tables:
                 await asyncio.sleep(BUSY_FETCH_SECONDS)
             return
         self._tables |= {table.topic: table for table in self._found}
         self._found = []
+        for topic in self._leaving:
+            self._leave(topic)
+        self._leaving = set()
         await self._consumer.subscribe(self._tables)
+
+    def _leave(self, topic: str) -> None:
+        """The table was removed from the pipeline; its target and its saved offsets stay."""
+        table = self._tables.pop(topic)
+        table.void()
+        self._running.pop(topic).cancel()
+        self._assigned.pop(topic, None)
+        for some in (self._paused, self._held, self._unplaced):
+            some.discard(topic)
+        self._comeback.recovered(table.name)
+        self._tools.board.forget_table(table.name)
+        log.info("a table was removed from the pipeline", table=table.name)
 
     def _assign(self, partitions: Iterable[Partition]) -> None:
         """The group has decided anew: whatever was read and not yet written is void."""
         self._assigned = {}
         for partition in partitions:
-            self._assigned.setdefault(partition.topic, set()).add(partition)
+            if partition.topic in self._tables:  # it may have left meanwhile
+                self._assigned.setdefault(partition.topic, set()).add(partition)
         self._paused.clear()
+        self._held.clear()
         for table in self._tables.values():
             table.void()
         self._unplaced = {t for t in self._assigned if not self._tables[t].is_stopped}
@@ -162,10 +195,12 @@ class _Sink:
     def _hand_out(self, fetched: Fetched) -> None:
         tables = self._tables
         for record in fetched.records:
-            tables[record.partition.topic].offer(record)
+            if record.partition.topic in tables:
+                tables[record.partition.topic].offer(record)
         for partition, offset in fetched.ends.items():
-            tables[partition.topic].inbox.offer_end(partition.number, offset)
-        for topic in {p.topic for p in fetched.gone}:
+            if partition.topic in tables:
+                tables[partition.topic].inbox.offer_end(partition.number, offset)
+        for topic in {p.topic for p in fetched.gone} & tables.keys():
             # What was there when it was placed has been deleted since: placing it anew says so.
             tables[topic].void()
             self._unplaced.add(topic)
@@ -190,6 +225,9 @@ class _Sink:
             self._place_after = time.monotonic() + pause
             log.warning("reading the saved offsets failed", exc_info=error)
         await self._consumer.start(self._positions())
+        # That resumes all of them: who must not be read is paused anew.
+        self._paused.clear()
+        self._held.clear()
 
     def _positions(self) -> dict[Partition, int]:
         return {
@@ -213,17 +251,26 @@ class _Sink:
             table.stop(error)
         else:
             table.inbox.begin({p.number: saved.get(p.number) for p in partitions})
-            self._tools.board.table(table.name, TableState.RUNNING)
+            if table.name not in self._comeback:
+                self._tools.board.table(table.name, TableState.RUNNING)
         self._unplaced.discard(table.topic)
 
     async def _make_room(self) -> None:
-        """Hold reading for full tables, shortly; then go on without them."""
+        """Hold reading for full tables, shortly; then go on without them, and without those that
+        stand still.
+        """
+        directions = self._plan.directions.now
         for topic, partitions in sorted(self._assigned.items()):
             table = self._tables[topic]
-            if table.is_stopped:
-                del self._assigned[topic]
-                self._paused.discard(topic)
-                await self._consumer.pause(partitions)
+            table.hold(directions.pause_of(table.name, SINK))
+            if table.is_stopped or table.is_held:
+                if topic not in self._held:
+                    self._held.add(topic)
+                    self._paused.discard(topic)
+                    await self._consumer.pause(partitions)
+            elif topic in self._held:
+                self._held.discard(topic)
+                await self._consumer.resume(partitions)
             elif topic in self._paused:
                 if table.inbox.has_room:
                     self._paused.discard(topic)

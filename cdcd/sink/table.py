@@ -14,9 +14,11 @@ from functools import partial
 from typing import TypeVar
 
 from cdcd.config.settings import SinkSettings
+from cdcd.model.control import Pause
 from cdcd.model.errors import TableStopped, Transient
 from cdcd.model.table import TableSpec
 from cdcd.ops.board import Applied, Board, wall_clock_ms
+from cdcd.ops.comeback import Comeback
 from cdcd.ops.logs import get_logger
 from cdcd.ops.retry import Backoff, retrying
 from cdcd.ops.status import TableState
@@ -27,7 +29,7 @@ from cdcd.sink.merge import BadValue, merge
 from cdcd.sink.offsets import OffsetsMoved
 from cdcd.sink.pool import Pool, Rejected, TargetBroken
 from cdcd.sink.rows import lay_out
-from cdcd.sink.schema import prepare_targets
+from cdcd.sink.schema import check_targets, prepare_targets
 from cdcd.sink.statements import Targets
 from cdcd.sink.writer import Write, write
 from cdcd.transport.records import Partition, Record
@@ -74,7 +76,7 @@ class Prepared:
 class Table:
     """A source table's way into its target. `name` is `keyspace.table`."""
 
-    def __init__(self, name: str, topic: str, tools: Tools) -> None:
+    def __init__(self, name: str, topic: str, tools: Tools, comeback: Comeback) -> None:
         rows_max = tools.settings.batch_rows_max
         self.name = name
         self.topic = topic
@@ -87,6 +89,11 @@ class Table:
         self.taken = asyncio.Event()
         # What is applied and not yet told to Kafka's group.
         self.uncommitted: dict[Partition, int] = {}
+        # While operators hold it nothing is written; a batch that is on its way gets there.
+        self._go = asyncio.Event()
+        self._go.set()
+        self._pause: Pause | None = None
+        self._comeback = comeback
         self._tools = tools
         self._decoder = Decoder(tools.registry, name)
         self._targets: Targets | None = None
@@ -101,15 +108,63 @@ class Table:
         if not await self._follow_schema():
             return False
         self._tools.board.table(self.name, TableState.RUNNING)
+        self._comeback.recovered(self.name)
         return True
 
     def stop(self, error: TableStopped) -> None:
-        """Go on no more, and say why."""
+        """Go on no more, and say why; it is tried again after a while."""
         self.is_stopped = True
         self.void()
         state = TableState.NEEDS_SNAPSHOT if error.needs_snapshot else TableState.STOPPED
         self._tools.board.table(self.name, state, str(error))
-        log.error("a table is stopped", table=self.name, exc_info=error)
+        if self._comeback.stopped(self.name, str(error)):
+            log.error("a table is stopped", table=self.name, exc_info=error)
+
+    async def come_back(self) -> bool:
+        """Whether a stopped table is to be read again, from its saved offsets. Raises Transient.
+
+        It counts as stopped until it has written something, or there is nothing to write.
+        """
+        if not self.is_stopped:
+            if self.name in self._comeback and not self.inbox.rows and self.inbox.positions:
+                self._recover()
+            return False
+        if not self._comeback.is_due(self.name):
+            return False
+        try:
+            if self._targets is not None and self._spec is not None:
+                await check_targets(self._tools.pool, self._spec, self._targets)
+                self._spec = None  # the target is compared anew
+            await self._follow_schema()
+        except TableStopped as error:
+            self.stop(error)
+            return False
+        self.is_stopped = False
+        return True
+
+    def _recover(self) -> None:
+        if self._comeback.recovered(self.name):
+            log.info("a stopped table goes on", table=self.name)
+            self._tools.board.table(self.name, TableState.RUNNING)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether operators have paused it."""
+        return not self._go.is_set()
+
+    def hold(self, pause: Pause | None) -> None:
+        """Stand still for a pause, or go on without one."""
+        if pause == self._pause:
+            return
+        self._pause = pause
+        state = TableState.RUNNING if pause is None else TableState.PAUSED
+        why = "" if pause is None else str(pause)
+        self._tools.board.table(self.name, state, why, stage="sink control")
+        log.info("a table is paused" if pause else "a table is resumed", table=self.name)
+        if pause is None:
+            self._go.set()
+        else:
+            self._go.clear()
 
     def void(self) -> None:
         """Forget what was read; partitions are someone's to give anew."""
@@ -142,6 +197,7 @@ class Table:
     async def _write_all(self) -> None:
         while True:
             prepared = await self._prepared.get()
+            await self._go.wait()
             epoch = prepared.slice.epoch
             try:
                 await self._retrying(partial(self._write, prepared), epoch)
@@ -155,7 +211,7 @@ class Table:
     async def _sweep(self) -> None:
         """Have rows read again when something of them expires, for ever."""
         while True:
-            targets = None if self.is_stopped else self._targets
+            targets = None if self.is_stopped or self.is_held else self._targets
             wait_seconds = END_SECONDS
             try:
                 if targets is not None:
@@ -224,6 +280,7 @@ class Table:
         if prepared.expires_ms is not None:
             self._sweeper.expect(prepared.expires_ms)
         if epoch == self.inbox.epoch:
+            self._recover()
             for move in prepared.slice.moves:
                 self.uncommitted[Partition(self.topic, move.partition)] = move.next_offset
         if prepared.written_ms:

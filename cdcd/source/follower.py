@@ -8,6 +8,7 @@ it and was not published is late, and is itself refreshed.
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import blake2b
@@ -46,6 +47,8 @@ REFRESHES_AT_ONCE = 200
 REFUSALS_MAX = 5
 # A lane that is further behind the clock than this may pass the settling of what it refreshes.
 BEHIND_MS = 2000
+# How often a paused table looks at what its log's life leaves it.
+HELD_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -94,10 +97,16 @@ class Follower:
         self._standing: Standing | None = None
         self._found: list[tuple[Found, asyncio.Event]] = []
         self._woken = asyncio.Event()
+        self._held = False
 
     def ask(self, request: Request) -> None:
         """Put a refresh on the agenda."""
         self._agenda.add(request)
+        self._woken.set()
+
+    def hold(self, *, held: bool) -> None:
+        """Stand still, or go on. What is in flight is published; the log's life goes on."""
+        self._held = held
         self._woken.set()
 
     def update(
@@ -142,7 +151,7 @@ class Follower:
         """What a settling pass may look at: only what is committed, since it may have to read that
         back from where it went.
         """
-        if self._readers is None:
+        if self._readers is None or self._held:
             return None
         now_ms = self._around.clock.now_ms()
         readers, lanes = self._readers, self._around.lanes
@@ -188,7 +197,8 @@ class Follower:
             try:
                 readers = self._readers or await self._prepare()
                 wait_seconds = await self._step(standing, readers)
-                await self._stop(standing, readers)
+                if not self._held:
+                    await self._stop(standing, readers)
             except StatementRefused as refused:
                 # A column or the table itself was dropped since the catalog was read.
                 refused_times += 1
@@ -214,11 +224,9 @@ class Follower:
         """Wait for the next window, or until there is something to do at a stop."""
         self._woken.clear()
         limit_seconds = self._agenda.wait_seconds(self._around.clock.now_ms(), wait_seconds)
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(limit_seconds):
                 await self._woken.wait()
-        except TimeoutError:
-            return
 
     @property
     def _save_after_ms(self) -> int:
@@ -255,6 +263,9 @@ class Follower:
         progress, now_ms = standing.progress, around.clock.now_ms()
         for position in progress.positions.values():
             check_saved(table, generations, position, now_ms)
+        if self._held:
+            self._report(standing, now_ms)
+            return HELD_SECONDS
         head_ms = now_ms - self._confidence.distance_ms
         due_ms = progress.frontier_ms + self._pause_ms
         due = progress.window(generations, head_ms, self._width_ms)
@@ -357,14 +368,9 @@ class Follower:
             # The base may lag behind the log by a settle delay, and settling may soon be past here.
             due_ms = now_ms + standing.settling.horizon_ms
             later += [_later(r, "behind", due_ms) for r in requests]
-        positions = standing.progress.positions
+        positions, lanes = standing.progress.positions, around.lanes.lanes
         entries = [
-            listing(
-                r.table,
-                r.scope,
-                r.token,
-                positions[lane_of(r.token, around.lanes.lanes)].frontier_ms,
-            )
+            listing(r.table, r.scope, r.token, positions[lane_of(r.token, lanes)].frontier_ms)
             for r in requests
         ]
         batch = self._batch(standing, readers, late[0])

@@ -93,12 +93,15 @@ class ChangeConsumer:
         """Read these topics from now on, and no others."""
         client = self._opened()
         names = sorted(topics)
-        await self._run(
-            "subscribing",
-            lambda: client.subscribe(
-                names, on_assign=self._on_assign, on_revoke=self._on_gone, on_lost=self._on_gone
-            ),
-        )
+
+        def subscribe() -> None:
+            if names:
+                gone = self._on_gone
+                client.subscribe(names, on_assign=self._on_assign, on_revoke=gone, on_lost=gone)
+            else:
+                client.unsubscribe()
+
+        await self._run("subscribing", subscribe)
 
     async def fetch(self, records_max: int, wait_seconds: float) -> Fetched:
         """Wait for the first record at most so long, then take with it what is there already."""

@@ -10,12 +10,10 @@ the last stable offset; then reading, committed records only, until it is reache
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, Self, TypeVar
+from dataclasses import dataclass
+from typing import Any, Self
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
@@ -26,10 +24,8 @@ from confluent_kafka import (
 )
 
 from cdcd.config.settings import KafkaSettings
-from cdcd.model.fingerprint import Cell, Fingerprint
-from cdcd.model.lane import Assignment, LaneSet, LanesLost
-from cdcd.model.position import Position
-from cdcd.model.refresh import Listed, Request
+from cdcd.model.lane import Assignment, LanesLost
+from cdcd.model.refresh import Request
 from cdcd.transport.kafka import (
     PARTITION_EOF,
     StallWatch,
@@ -37,21 +33,10 @@ from cdcd.transport.kafka import (
     consumer_failure,
     failure,
 )
-from cdcd.transport.lane_records import (
-    cell_of_key,
-    decode_cell,
-    decode_listed,
-    decode_position,
-    decode_request,
-    listed_of_key,
-    request_of_key,
-    table_of_key,
-)
+from cdcd.transport.lane_records import decode_request, request_of_key
+from cdcd.transport.lane_restore import Restoring, read_to_ends
 from cdcd.transport.thread import OneThread
 from cdcd.transport.topics import Topics, lanes_topic
-
-Name = TypeVar("Name")
-Value = TypeVar("Value")
 
 _FETCH_SECONDS = 0.1
 _FETCH_RECORDS = 1000
@@ -71,37 +56,6 @@ class Worker:
         return f"{self.pipeline}-{self.instance}"
 
 
-@dataclass
-class _Restoring:
-    """What is known of the lanes of an assignment while they are read."""
-
-    group: Any
-    lanes: frozenset[int]
-    ends: dict[int, int] = field(default_factory=dict)
-    reached: dict[int, int] = field(default_factory=dict)
-    positions: dict[str, dict[int, Position]] = field(default_factory=lambda: defaultdict(dict))
-    cells: dict[str, dict[Cell, Fingerprint]] = field(default_factory=lambda: defaultdict(dict))
-    requests: dict[str, Request] = field(default_factory=dict)
-    listed: dict[str, Listed] = field(default_factory=dict)
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether every lane was read up to its end."""
-        return self.ends.keys() == self.lanes and all(
-            self.reached.get(lane, -1) >= end for lane, end in self.ends.items()
-        )
-
-
-def _keep(
-    into: dict[Name, Value], name: Name, raw: bytes | None, decode: Callable[[bytes], Value]
-) -> None:
-    """Take a record in: a value replaces the one before, a tombstone removes it."""
-    if raw is None:
-        into.pop(name, None)
-    else:
-        into[name] = decode(raw)
-
-
 class LaneLog:
     """Lanes for the source stage, and its publisher."""
 
@@ -112,7 +66,7 @@ class LaneLog:
         self._topic = lanes_topic(worker.pipeline)
         self._consuming = OneThread("lanes")
         self._watch = StallWatch(settings.session_timeout_seconds)
-        self._restoring: _Restoring | None = None
+        self._restoring: Restoring | None = None
         self._assignment: Assignment | None = None
         self._group: Any = None
         self._offsets: dict[int, int] = {}
@@ -154,7 +108,8 @@ class LaneLog:
         lanes = frozenset(p.partition for p in partitions)
         # Taken here and kept: later the client might already speak for a newer generation, in
         # which the lanes are another worker's.
-        self._restoring = _Restoring(consumer.consumer_group_metadata(), lanes)
+        self._group = consumer.consumer_group_metadata()
+        self._restoring = Restoring(lanes)
 
     def _on_revoke(self, consumer: Consumer, _: list[TopicPartition]) -> None:
         consumer.unassign()
@@ -192,7 +147,7 @@ class LaneLog:
             return
         self._restoring.reached[lane] = self._offsets[lane]
         if error is None:
-            self._restore(self._restoring, message, lane)
+            self._restoring.take(lane, message.key() or b"", message.value())
 
     def _take_live(self, message: Message) -> None:
         """A record behind the restored ones: requests are for the lane's owner to serve."""
@@ -200,20 +155,6 @@ class LaneLog:
         if self._assignment is not None and request_id is not None and value is not None:
             self._requests.append(decode_request(request_id, value))
             self._asked.set()
-
-    @staticmethod
-    def _restore(restoring: _Restoring, message: Message, lane: int) -> None:
-        key, value = message.key() or b"", message.value()
-        table, cell = table_of_key(key), cell_of_key(key)
-        request_id, listed_id = request_of_key(key), listed_of_key(key)
-        if table is not None:
-            _keep(restoring.positions[table], lane, value, decode_position)
-        elif cell is not None:
-            _keep(restoring.cells[cell[0]], (lane, cell[1]), value, decode_cell)
-        elif request_id is not None:
-            _keep(restoring.requests, request_id, value, partial(decode_request, request_id))
-        elif listed_id is not None:
-            _keep(restoring.listed, listed_id, value, partial(decode_listed, listed_id))
 
     async def _finish_restoring(self) -> None:
         restoring = self._restoring
@@ -225,18 +166,10 @@ class LaneLog:
             restoring.ends = {lane: end for (_, lane), end in ends.items()}
         if restoring.is_complete:
             self._restoring = None
-            self._group = restoring.group
-            owned = LaneSet(restoring.lanes, self._worker.lanes)
             self._requests.clear()
-            self._assignment = Assignment(
-                owned,
-                dict(restoring.positions),
-                tuple(restoring.requests.values()),
-                dict(restoring.cells),
-                tuple(restoring.listed.values()),
-            )
+            self._assignment = restoring.assignment(self._worker.lanes)
 
-    async def _wait_for_open_transactions(self, restoring: _Restoring) -> None:
+    async def _wait_for_open_transactions(self, restoring: Restoring) -> None:
         """Return when the group has no offsets of open transactions for the lanes.
 
         With read_committed librdkafka asks for stable offsets only, and tries again while there
@@ -248,6 +181,20 @@ class LaneLog:
             await self._consuming.call(self._consumer.committed, lanes, limit_seconds)
         except KafkaException as error:
             raise failure(error, "waiting for the former owner's transactions") from error
+
+    async def restored(self, assignment: Assignment) -> Assignment:
+        """What is saved now for the lanes of the assignment. Raises LanesLost and Transient.
+
+        Read anew and apart, so that the lanes go on meanwhile; what this worker has committed
+        before the call is in it.
+        """
+        lanes = assignment.lanes.owned
+        ends = await self._topics.ends((self._topic, lane) for lane in lanes)
+        restoring = Restoring(lanes, {lane: end for (_, lane), end in ends.items()})
+        await asyncio.to_thread(read_to_ends, self._settings, self._topic, restoring)
+        if self._assignment is not assignment:
+            raise LanesLost
+        return restoring.assignment(self._worker.lanes)
 
     async def assigned(self) -> Assignment:
         """Wait for the assignment that is in force."""

@@ -3,7 +3,8 @@
 Lane i is partition i. `position/<keyspace>.<table>` says where a table stands in the lane,
 `cell/<start>/<keyspace>.<table>` is the fingerprint of what was published from ten seconds of its
 log, `request/<id>` asks for a refresh, `listed/<id>` is one that is not settled yet, and
-`control/tables` names the tables that the pipeline replicates; the latter is in every lane.
+`control/tables` names the tables that the pipeline replicates, and `control/paused` what stands
+still; these two are in every lane.
 """
 
 import json
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from cdcd.model.control import Pause
 from cdcd.model.errors import ConfigurationError, InvariantBroken
 from cdcd.model.fingerprint import Fingerprint
 from cdcd.model.position import Position, TokenRange
@@ -18,6 +20,7 @@ from cdcd.model.refresh import Key, Listed, Partition, Request, Row, Scope, Stat
 
 VERSION = 1
 TABLES_KEY = b"control/tables"
+PAUSES_KEY = b"control/paused"
 _POSITION = "position/"
 _CELL = "cell/"
 _REQUEST = "request/"
@@ -174,6 +177,18 @@ def encode_tables(patterns: Sequence[str]) -> bytes:
 def decode_tables(value: bytes) -> tuple[str, ...]:
     """The pipeline's set of tables, sorted."""
     return tuple(_decode(value)["tables"])
+
+
+def encode_pauses(pauses: Sequence[Pause]) -> bytes:
+    """The value of the record that holds the pauses in force."""
+    return _encode({"paused": [asdict(pause) for pause in sorted(pauses)]})
+
+
+def decode_pauses(value: bytes) -> tuple[Pause, ...]:
+    """Raises ConfigurationError for a record of a newer cdcd."""
+    return tuple(
+        Pause(p["pattern"], p["stage"], p["since_ms"], p["by"]) for p in _decode(value)["paused"]
+    )
 
 
 def _encode(fields: dict[str, Any]) -> bytes:

@@ -6,23 +6,20 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from confluent_kafka import (
-    OFFSET_BEGINNING,
-    Consumer,
-    KafkaException,
-    Producer,
-    TopicPartition,
-)
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
 from cdcd.config.settings import KafkaSettings
+from cdcd.model.control import Control, Pause
 from cdcd.model.errors import ConfigurationError, Transient
 from cdcd.model.position import Position
+from cdcd.transport.control import begin_control
 from cdcd.transport.kafka import PARTITION_EOF, client_properties, failure
 from cdcd.transport.lane_records import (
+    PAUSES_KEY,
     TABLES_KEY,
+    decode_pauses,
     decode_position,
     decode_tables,
-    encode_tables,
     table_of_key,
 )
 from cdcd.transport.topics import Topics, lanes_topic, table_of_topic
@@ -33,12 +30,20 @@ _FETCH_RECORDS = 1000
 
 @dataclass
 class LaneState:
-    """What the lanes say: positions by table and lane, and the set of tables (None: never set)."""
+    """What the lanes say: positions by table and lane, the set of tables (None: never set), and
+    what is paused.
+    """
 
     positions: dict[str, dict[int, Position]] = field(default_factory=lambda: defaultdict(dict))
     tables: tuple[str, ...] | None = None
+    pauses: tuple[Pause, ...] = ()
     # Where first starts crossed lanes may differ: for every reader the first lane is right.
     tables_lane: int = sys.maxsize
+
+    @property
+    def control(self) -> Control:
+        """What operators have told the pipeline."""
+        return Control(self.tables or (), self.pauses)
 
 
 async def read_lanes(settings: KafkaSettings, pipeline: str, lanes: int) -> LaneState:
@@ -91,12 +96,14 @@ def _take(state: LaneState, lane: int, key: bytes, value: bytes | None) -> None:
             state.positions[table][lane] = decode_position(value)
     elif key == TABLES_KEY and value is not None and lane <= state.tables_lane:
         state.tables, state.tables_lane = decode_tables(value), lane
+    elif key == PAUSES_KEY and lane == 0:
+        state.pauses = () if value is None else decode_pauses(value)
 
 
 async def settle_tables(
     settings: KafkaSettings, topics: Topics, pipeline: str, lanes: int, patterns: Sequence[str]
 ) -> None:
-    """Make the pipeline's set of tables the given one, if it has none yet.
+    """Make the pipeline's set of tables the given one, if it has none yet; none given takes any.
 
     Raises ConfigurationError when the pipeline replicates another set, or has change topics and
     knows nothing of them: everything that the log retains would be published again.
@@ -105,6 +112,12 @@ async def settle_tables(
     await topics.make_lanes_topic(topic, lanes)
     wanted = tuple(sorted(set(patterns)))
     state = await read_lanes(settings, pipeline, lanes)
+    if not wanted and state.tables is not None:
+        return
+    if not wanted:
+        raise ConfigurationError(
+            f"pipeline {pipeline} has no tables yet", "name them: cdcd run --table KS.TABLE"
+        )
     if state.tables is None:
         written = [t for t in await topics.partitions() if table_of_topic(pipeline, t)]
         if written:
@@ -112,38 +125,15 @@ async def settle_tables(
                 f"the lanes topic {topic} is empty, and there is {min(written)}",
                 "its positions are lost: use another --name, or delete the change topics",
             )
-        await asyncio.to_thread(_write_tables, settings, topic, lanes, wanted)
+        await begin_control(settings, pipeline, lanes, wanted)
         state = await read_lanes(settings, pipeline, lanes)
     if state.tables != wanted:
         raise ConfigurationError(
             f"pipeline {pipeline} replicates {_shown(state.tables)}, not {_shown(wanted)}",
-            "give other tables a pipeline of their own with --name",
+            "cdcd tables add|remove changes the set, without --table it is followed, and --name"
+            " gives other tables a pipeline of their own",
         )
 
 
 def _shown(tables: tuple[str, ...] | None) -> str:
     return " ".join(tables or ()) or "nothing"
-
-
-def _write_tables(settings: KafkaSettings, topic: str, lanes: int, tables: tuple[str, ...]) -> None:
-    """Write the set into every lane, unless another worker has done so.
-
-    Of two first starts only one may win. Both write under one transactional id: whoever begins last
-    fences the other, and looks again before it writes. Raises Transient for the other.
-    """
-    timeout_seconds = settings.request_timeout_seconds
-    producer = Producer(
-        client_properties(settings, "control")
-        | {"transactional.id": f"{topic}-control", "transaction.timeout.ms": 60_000}
-    )
-    value = encode_tables(tables)
-    try:
-        producer.init_transactions(timeout_seconds)
-        if _read(settings, topic, lanes).tables is not None:
-            return
-        producer.begin_transaction()
-        for lane in range(lanes):
-            producer.produce(topic, value, TABLES_KEY, lane)
-        producer.commit_transaction(timeout_seconds)
-    except KafkaException as error:
-        raise Transient("Kafka: writing the pipeline's tables: another worker does") from error

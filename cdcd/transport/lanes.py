@@ -79,6 +79,10 @@ class PublishingLanes:
         """Wait for requests that came after the assignment's own."""
         return await self._lane_log.requests(assignment)
 
+    async def restored(self, assignment: Assignment) -> Assignment:
+        """What is saved now for the lanes of the assignment."""
+        return await self._lane_log.restored(assignment)
+
     async def published(self, table: TableSpec, window: Window) -> frozenset[int]:
         """The hashes of the table's published rows with times of a window, from its topic."""
         topic = change_topic(self._settings.name, table)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cdcd.cli.main import main
+from cdcd.config.settings import KafkaSettings
 from tests.stack import Stack
 
 
@@ -51,6 +52,10 @@ class Command:
     def set(self, section: str, **values: object) -> None:
         """Other values for some settings of a section."""
         self._settings[section].update(values)
+
+    def kafka(self) -> KafkaSettings:
+        """The settings for Kafka."""
+        return KafkaSettings.model_validate(self._settings["kafka"])
 
     def __call__(self, *arguments: str) -> Answer:
         file = self._folder / "cdcd.toml"

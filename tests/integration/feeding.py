@@ -16,10 +16,12 @@ from cdcd.config.settings import (
     SinkSettings,
 )
 from cdcd.model.change import ChangeEvent, Elements, Operation
+from cdcd.model.control import Control
 from cdcd.model.cqltype import parse
 from cdcd.model.refresh import Request
 from cdcd.model.table import Column, ColumnKind, TableSpec
 from cdcd.ops.board import Board
+from cdcd.ops.directions import Directions
 from cdcd.ops.status import TableState, TableStatus
 from cdcd.sink.stage import Plan, run
 from cdcd.transport.lane_records import decode_request, request_of_key
@@ -100,7 +102,7 @@ class Feed:
         """What a sink of this pipeline is to do."""
         given: dict[str, Any] = {
             "lanes": LANES,
-            "patterns": ("ks.*",),
+            "directions": Directions(Control(("ks.*",))),
             "kafka": self.kafka,
             "registry": self.registry_settings,
             "postgres": PostgresSettings(dsn=self.postgres, target_schema=self.schema),

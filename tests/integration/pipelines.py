@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from confluent_kafka import Producer
@@ -14,6 +15,7 @@ from confluent_kafka.admin import AdminClient
 from cdcd.config.settings import KafkaSettings
 from cdcd.model.lane import Assignment
 from cdcd.model.position import Position
+from cdcd.ops.retry import Backoff, retrying
 from cdcd.transport.lane_log import LaneLog, Worker
 from cdcd.transport.lane_records import encode_position, position_key
 from cdcd.transport.lane_state import read_lanes
@@ -117,7 +119,12 @@ async def new_pipeline(stack: Stack) -> AsyncIterator[Pipeline]:
         session_timeout_seconds=2,
     )
     made = Pipeline(f"lanes{os.getpid()}x{next(_number)}", settings)
-    await Topics(settings).make_lanes_topic(made.topic, LANES)
+    # A topic that was just made is not known to the whole broker at once.
+    topics = Topics(settings)
+    make = partial(topics.make_lanes_topic, made.topic, LANES)
+    await retrying(make, Backoff(), limit_seconds=20)
+    lead = partial(topics.ends, [(made.topic, lane) for lane in range(LANES)])
+    await retrying(lead, Backoff(), limit_seconds=20)
     yield made
     admin = AdminClient({"bootstrap.servers": stack.kafka})
     admin.delete_topics([made.topic])[made.topic].result(10)

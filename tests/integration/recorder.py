@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from cdcd.model.change import Batch, ChangeEvent
 from cdcd.model.lane import Assignment
@@ -31,6 +32,10 @@ class Recorder:
         """None."""
         await asyncio.Event().wait()
         return ()
+
+    async def restored(self, _: Assignment) -> Assignment:
+        """What was kept."""
+        return replace(self.assignment, positions=self.positions)
 
     async def prepare(self, _: TableSpec) -> None:
         """Nothing to make."""

@@ -11,10 +11,12 @@ from cassandra.cluster import Session as DriverSession
 
 from cdcd.config.settings import SourceSettings
 from cdcd.model.change import Batch, ChangeEvent, Operation
+from cdcd.model.control import Control
 from cdcd.model.lane import Assignment, lane_range
 from cdcd.model.refresh import Key, Listed, Partition, Request, Row, Scope, StaticRow, Tokens
 from cdcd.model.table import TableSpec
 from cdcd.ops.board import Board, wall_clock_ms
+from cdcd.ops.directions import Directions
 from cdcd.source import stage
 from cdcd.source.decode import serialized_key
 from cdcd.source.progress import Start
@@ -72,6 +74,10 @@ class Asking:
     async def requests(self, _: Assignment) -> Sequence[Request]:
         """What was asked for since."""
         return [await self._asked.get()]
+
+    async def restored(self, _: Assignment) -> Assignment:
+        """Never asked for: no table stops."""
+        return self.assignment
 
     async def prepare(self, _: TableSpec) -> None:
         """Nothing to make."""
@@ -138,7 +144,8 @@ async def running(
 ) -> AsyncIterator[Asking]:
     """The stage on a table."""
     settings = SourceSettings(confidence_seconds=0.2, catalog_seconds=1.0)
-    source = stage.Source(session, settings, [pattern], Start.LOG, Board("p", "i"))
+    wanted = Directions(Control((pattern,)))
+    source = stage.Source(session, settings, wanted, Start.LOG, Board("p", "i"))
     lanes = Asking(restored)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(stage.run(source, lanes))

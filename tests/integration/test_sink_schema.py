@@ -8,7 +8,9 @@ import asyncpg
 import pytest
 
 from cdcd.config.settings import PostgresSettings
+from cdcd.model.control import Control
 from cdcd.model.errors import ConfigurationError, TableStopped
+from cdcd.ops.directions import Directions
 from cdcd.ops.status import TableState
 from cdcd.sink.pool import Pool
 from cdcd.sink.schema import STATE_VERSION, check_version, prepare_database, prepare_targets
@@ -85,7 +87,7 @@ async def test_tables_that_no_pattern_names_are_left_alone(feed: Feed) -> None:
     other = table("other", "p:id int")
     await feed.publish(other, [change(other, "c", (1,))])
     await feed.publish(PLAIN, [change(PLAIN, "c", (1,), {"v": "x"})])
-    async with sinking(feed.plan(patterns=("ks.pl*",))):
+    async with sinking(feed.plan(directions=Directions(Control(("ks.pl*",))))):
         await eventually(lambda: rows_of(feed, "SELECT id FROM {s}.plain"), [(1,)])
         assert await rows_of(feed, "SELECT to_regclass('{s}.other')") == [(None,)]
 

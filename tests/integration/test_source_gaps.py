@@ -9,8 +9,10 @@ import pytest
 from cassandra.cluster import Session as DriverSession
 
 from cdcd.config.settings import SourceSettings
+from cdcd.model.control import Control
 from cdcd.model.lane import Assignment
 from cdcd.ops.board import Board
+from cdcd.ops.directions import Directions
 from cdcd.ops.status import TableState
 from cdcd.source import stage
 from cdcd.source.progress import Start
@@ -46,7 +48,7 @@ async def running(session: Session, pattern: str, recorder: Recorder) -> AsyncIt
     """The stage, from what the recorder has kept."""
     settings = SourceSettings(confidence_seconds=0.2, catalog_seconds=0.2)
     board = Board("p", "i")
-    source = stage.Source(session, settings, [pattern], Start.LOG, board)
+    source = stage.Source(session, settings, Directions(Control((pattern,))), Start.LOG, board)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(stage.run(source, recorder))
         yield board

@@ -8,7 +8,9 @@ import pytest
 from cassandra.cluster import Session as DriverSession
 
 from cdcd.config.settings import SourceSettings
+from cdcd.model.control import Control
 from cdcd.ops.board import Board
+from cdcd.ops.directions import Directions
 from cdcd.source import stage
 from cdcd.source.progress import Start
 from cdcd.source.session import Session
@@ -48,7 +50,9 @@ async def session(stack: Stack) -> AsyncIterator[Session]:
 async def running(session: Session, *patterns: str) -> AsyncIterator[Recorder]:
     """The stage on these tables."""
     settings = SourceSettings(confidence_seconds=0.2, catalog_seconds=1.0)
-    source = stage.Source(session, settings, patterns, Start.LOG, Board("p", "i"))
+    source = stage.Source(
+        session, settings, Directions(Control(patterns)), Start.LOG, Board("p", "i")
+    )
     recorder = Recorder()
     async with asyncio.TaskGroup() as group:
         task = group.create_task(stage.run(source, recorder))

@@ -83,7 +83,8 @@ def test_version(capsys: Capture) -> None:
         (["rnu"], "run"),
         (["run", "--tabel", "ks.t"], "--table"),
         (["run", "--table", "ks.t", "--stage", "snik"], "sink"),
-        (["run"], "--table"),
+        (["pause"], "--all"),
+        (["pause", "ks.t", "--all"], "--all"),
         (["check", "--service", "oracle"], "postgres"),
     ],
 )

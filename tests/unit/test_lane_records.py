@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cdcd.model.control import Pause
 from cdcd.model.errors import ConfigurationError, InvariantBroken
 from cdcd.model.fingerprint import Fingerprint
 from cdcd.model.position import Position, TokenRange
@@ -16,11 +17,13 @@ from cdcd.transport.lane_records import (
     cell_of_key,
     decode_cell,
     decode_listed,
+    decode_pauses,
     decode_position,
     decode_request,
     decode_tables,
     encode_cell,
     encode_listed,
+    encode_pauses,
     encode_position,
     encode_request,
     encode_tables,
@@ -59,6 +62,12 @@ def test_the_set_of_tables_has_no_order(patterns: list[str]) -> None:
     assert decode_tables(encode_tables(patterns)) == tuple(sorted(set(patterns)))
 
 
+def test_pauses_come_back_as_they_were() -> None:
+    """Pauses keep pattern, stage, time and name."""
+    pauses = (Pause("ks.*", "sink", 5, "me@here"), Pause("ks.a", "source", 7, "you@there"))
+    assert decode_pauses(encode_pauses(pauses)) == pauses
+
+
 @pytest.mark.parametrize("value", [b"", b"x", b"[]", b"{}", b"null", b"1", b"\xff"])
 def test_records_of_others_break_an_invariant(value: bytes) -> None:
     """A record that cdcd did not write raises InvariantBroken."""
@@ -73,6 +82,8 @@ def test_records_of_a_newer_version_are_refused() -> None:
         decode_position(newer)
     with pytest.raises(ConfigurationError, match="newer cdcd"):
         decode_tables(newer)
+    with pytest.raises(ConfigurationError, match="newer cdcd"):
+        decode_pauses(newer)
 
 
 def test_fields_of_a_later_cdcd_are_passed_over() -> None:

@@ -9,12 +9,12 @@ from typing import Any, cast
 import pytest
 
 from cdcd.config.settings import SourceSettings
+from cdcd.model.control import Control
 from cdcd.model.errors import Transient
 from cdcd.model.lane import Assignment, LaneSet
 from cdcd.model.position import Generation
 from cdcd.model.table import CdcOptions
 from cdcd.ops.board import Board
-from cdcd.source import stage
 from cdcd.source.catalog import Catalog, SourceTable
 from cdcd.source.generations import Generations
 from cdcd.source.progress import Start
@@ -22,6 +22,7 @@ from cdcd.source.schema_watch import SchemaWatch
 from cdcd.source.server_clock import ServerClock
 from cdcd.source.session import Session
 from cdcd.source.surroundings import Surroundings
+from cdcd.source.tables import Tables
 from tests.unit.tables import table
 
 STREAM = bytes(15) + b"\x01"
@@ -91,7 +92,6 @@ async def never(*_: object) -> Any:
 async def test_a_table_without_streams_does_not_hold_up_the_others() -> None:
     """Where one table has no generation yet the others are begun and kept up to date."""
     session, settings, board = cast("Session", Nodes()), SourceSettings(), Board("p", "i")
-    source = stage.Source(session, settings, ["ks.*"], Start.LOG, board)
     lanes = LaneSet(frozenset({0}), 1)
     around = Surroundings(
         session=session,
@@ -114,10 +114,10 @@ async def test_a_table_without_streams_does_not_hold_up_the_others() -> None:
         for name in "abc"
     }
     async with asyncio.TaskGroup() as group:
-        tables = stage._Tables(source, Assignment(lanes, {}), around, group)
+        tables = Tables(Assignment(lanes, {}), around, Start.LOG, never, group)
         with suppress(Transient):
-            await tables.update(Catalog("v1", found))
+            await tables.update(Catalog("v1", found), Control(("ks.*",)))
         begun = sorted(tables._following)
-        for _, task in tables._following.values():
-            task.cancel()
+        for followed in tables._following.values():
+            followed.task.cancel()
     assert begun == ["ks.b", "ks.c"]

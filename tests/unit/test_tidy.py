@@ -3,7 +3,7 @@
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
@@ -133,13 +133,24 @@ def test_settings_say_what_they_are(path: str, name: str, description: str | Non
         assert any(unit in name for unit in UNITS), path
 
 
+def _leaves(commands: Iterable[click.Command]) -> Iterator[click.Command]:
+    """Commands, and those of groups."""
+    for command in commands:
+        if isinstance(command, click.Group):
+            assert command.help
+            assert command.short_help
+            yield from _leaves(command.commands.values())
+        else:
+            yield command
+
+
 @pytest.mark.parametrize(
-    "command", [c for group in SECTIONS.values() for c in group], ids=lambda c: c.name
+    "command", list(_leaves(c for g in SECTIONS.values() for c in g)), ids=lambda c: c.name
 )
 def test_commands_say_what_they_do(command: click.Command) -> None:
     """Every command and option has a help text, and every command that prints has --json."""
     assert command.help
-    assert command.short_help
+    assert command.get_short_help_str()
     options = [p for p in command.params if isinstance(p, click.Option)]
     assert all(o.help for o in options)
     assert command.name == "run" or any("--json" in o.opts for o in options)

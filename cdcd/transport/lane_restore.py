@@ -1,0 +1,122 @@
+"""What the records of lanes amount to when they are read from their beginning to their ends."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+
+from cdcd.config.settings import KafkaSettings
+from cdcd.model.errors import Transient
+from cdcd.model.fingerprint import Cell, Fingerprint
+from cdcd.model.lane import Assignment, LaneSet
+from cdcd.model.position import Position
+from cdcd.model.refresh import Listed, Request
+from cdcd.transport.kafka import PARTITION_EOF, client_properties, failure
+from cdcd.transport.lane_records import (
+    cell_of_key,
+    decode_cell,
+    decode_listed,
+    decode_position,
+    decode_request,
+    listed_of_key,
+    request_of_key,
+    table_of_key,
+)
+
+Name = TypeVar("Name")
+Value = TypeVar("Value")
+
+_FETCH_SECONDS = 0.1
+_FETCH_RECORDS = 1000
+
+
+@dataclass
+class Restoring:
+    """What is known of some lanes while they are read; `ends` are the offsets to reach."""
+
+    lanes: frozenset[int]
+    ends: dict[int, int] = field(default_factory=dict)
+    reached: dict[int, int] = field(default_factory=dict)
+    positions: dict[str, dict[int, Position]] = field(default_factory=lambda: defaultdict(dict))
+    cells: dict[str, dict[Cell, Fingerprint]] = field(default_factory=lambda: defaultdict(dict))
+    requests: dict[str, Request] = field(default_factory=dict)
+    listed: dict[str, Listed] = field(default_factory=dict)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every lane was read up to its end."""
+        return self.ends.keys() == self.lanes and all(
+            self.reached.get(lane, -1) >= end for lane, end in self.ends.items()
+        )
+
+    def take(self, lane: int, key: bytes, value: bytes | None) -> None:
+        """Take a record in. Raises ConfigurationError for one of a newer cdcd."""
+        table, cell = table_of_key(key), cell_of_key(key)
+        request_id, listed_id = request_of_key(key), listed_of_key(key)
+        if table is not None:
+            _keep(self.positions[table], lane, value, decode_position)
+        elif cell is not None:
+            _keep(self.cells[cell[0]], (lane, cell[1]), value, decode_cell)
+        elif request_id is not None:
+            _keep(self.requests, request_id, value, partial(decode_request, request_id))
+        elif listed_id is not None:
+            _keep(self.listed, listed_id, value, partial(decode_listed, listed_id))
+
+    def assignment(self, lanes: int) -> Assignment:
+        """All of it; `lanes` is how many the pipeline has."""
+        return Assignment(
+            LaneSet(self.lanes, lanes),
+            dict(self.positions),
+            tuple(self.requests.values()),
+            dict(self.cells),
+            tuple(self.listed.values()),
+        )
+
+
+def _keep(
+    into: dict[Name, Value], name: Name, raw: bytes | None, decode: Callable[[bytes], Value]
+) -> None:
+    """Take a record in: a value replaces the one before, a tombstone removes it."""
+    if raw is None:
+        into.pop(name, None)
+    else:
+        into[name] = decode(raw)
+
+
+def read_to_ends(settings: KafkaSettings, topic: str, restoring: Restoring) -> None:
+    """Read committed records up to the ends. Blocks; raises Transient or Fatal."""
+    consumer = Consumer(
+        client_properties(settings, "lanes-again")
+        | {
+            "group.id": f"{topic}.again",  # required, and never committed to
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+        }
+    )
+    give_up = time.monotonic() + settings.request_timeout_seconds
+    try:
+        consumer.assign([TopicPartition(topic, lane, OFFSET_BEGINNING) for lane in restoring.lanes])
+        while not restoring.is_complete:
+            messages = consumer.consume(_FETCH_RECORDS, _FETCH_SECONDS)
+            if messages:
+                give_up = time.monotonic() + settings.request_timeout_seconds
+            elif time.monotonic() > give_up:
+                raise Transient(f"Kafka: reading {topic}: no answer")
+            for message in messages:
+                wrong, lane, offset = message.error(), message.partition(), message.offset()
+                if wrong is not None and wrong.code() != PARTITION_EOF:
+                    raise failure(wrong, f"reading {topic}")
+                if lane is None or offset is None:
+                    continue
+                restoring.reached[lane] = offset if wrong is not None else offset + 1
+                if wrong is None:
+                    restoring.take(lane, message.key() or b"", message.value())
+    except KafkaException as error:
+        raise failure(error, f"reading {topic}") from error
+    finally:
+        consumer.close()
