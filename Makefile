@@ -43,6 +43,7 @@ format: $(VENV)/.made ## Let ruff format and mend what it can; make the generate
 	@$(BIN)/python -m cdcd.config.page > docs/CONFIG.md
 	@$(BIN)/python -m cdcd.ops.metrics_page > docs/METRICS.md
 	@$(BIN)/python -m cdcd.cli.page > docs/CLI.md
+	@$(BIN)/python -m cdcd.model.types_page > docs/TYPES.md
 
 unit: $(VENV)/.made ## The unit tests; they need no service
 	@$(BIN)/pytest -q tests/unit

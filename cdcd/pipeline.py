@@ -108,6 +108,7 @@ async def _run_sink(
         settings.registry,
         settings.postgres,
         settings.sink,
+        settings.tables,
     )
     await _supervised(lambda: sink_stage.run(plan, board), "sink", board)
 

@@ -30,7 +30,7 @@ class TableSettings(Section):
     name wins over globs. The environment's form is JSON, in `CDCD_TABLES`.
     """
 
-    target: str = "{table}"
+    target: str = Field("{table}", pattern=r"^([^{}]|\{keyspace\}|\{table\})+$")
     """Name of the target; `{keyspace}` and `{table}` stand for the source's."""
     policy: Literal["add", "evolve", "ignore", "fail"] = "add"
     """What a change of the source's schema does to the target."""
@@ -40,6 +40,12 @@ class TableSettings(Section):
     """Columns that go to the target beside the key; none named takes all."""
     exclude: tuple[str, ...] = ()
     """Columns that stay out of the target; wins over `include`."""
+    nul_characters: Literal["reject", "replace"] = "reject"
+    """NUL characters in text, which PostgreSQL cannot hold: refused, or U+FFFD in their place."""
+    not_finite: Literal["reject", "replace"] = "reject"
+    """NaN and infinities inside of jsonb and in numeric: refused, or text there and null here."""
+    dates_out_of_range: Literal["reject", "replace"] = "reject"
+    """Dates and timestamps past PostgreSQL's ends: refused, or `-infinity` and `infinity`."""
     columns: dict[str, ColumnSettings] = Field(default_factory=dict)
     """Settings of single columns, by their names in the source."""
 

@@ -33,6 +33,11 @@ def _number(value: float) -> tuple[bool, float]:
     return (False, value) if value == value else (True, 0.0)  # noqa: PLR0124  it is the test for NaN
 
 
+def _json_number(value: float | str) -> tuple[bool, float]:
+    """What JSON has no number for may stand there as text."""
+    return _number(float(value))
+
+
 def _timeuuid(text: str) -> tuple[int, bytes]:
     """Ticks, then the low bytes as signed bytes (ScyllaDB's `timeuuid_tri_compare`)."""
     raw = bytes.fromhex(text.replace("-", ""))
@@ -86,8 +91,8 @@ _ATOMIC: dict[str, tuple[OrderKey, OrderKey]] = {
     "bigint": (_same, _same),
     "varint": (_scaled, Decimal),
     "decimal": (_scaled, Decimal),
-    "float": (_number, _number),
-    "double": (_number, _number),
+    "float": (_number, _json_number),
+    "double": (_number, _json_number),
     "boolean": (_same, _same),
     "blob": (_same, base64.b64decode),
     "uuid": (_uuid, _uuid),

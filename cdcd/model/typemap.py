@@ -8,7 +8,7 @@ An atomic type is one row of `ATOMIC`; nested types are composed. Values are dec
 import base64
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from functools import lru_cache
@@ -26,6 +26,10 @@ _PG_EPOCH_US = _PG_EPOCH_DAYS * 86_400_000_000
 _PG_DATE_MIN, _PG_DATE_MAX = -2_451_545, 2_145_031_948
 _PG_TIMESTAMP_MIN, _PG_TIMESTAMP_END = -211_813_488_000_000_000, 9_223_371_331_200_000_000
 
+# How its binary protocol has `-infinity` and `infinity`.
+_PG_DATE_INFINITIES = -(2**31), 2**31 - 1
+_PG_TIMESTAMP_INFINITIES = -(2**63), 2**63 - 1
+
 # Digits of PostgreSQL's numeric before and after the decimal point. Past them a value of ten bytes
 # would be gigabytes of zeros.
 _PG_NUMERIC_WHOLE, _PG_NUMERIC_FRACTION = 131_072, 16_383
@@ -35,6 +39,23 @@ _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
 class UnstorableValue(ValueError):
     """A value that the source can hold and PostgreSQL's type cannot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """Which values that PostgreSQL cannot hold are replaced; the others raise UnstorableValue."""
+
+    nul_characters: bool = False
+    """A NUL character in text becomes U+FFFD."""
+    not_finite: bool = False
+    """NaN and infinities become the texts "NaN", "Infinity" and "-Infinity" inside of jsonb, which
+    PostgreSQL casts to floats, and null in numeric.
+    """
+    dates: bool = False
+    """A date or a timestamp past PostgreSQL's ends becomes `-infinity` or `infinity`."""
+
+
+NOTHING_REPLACED = Replaced()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +97,20 @@ def _pg_date(days: int) -> tuple[int]:
     return (moved,)
 
 
+def _pg_timestamp_or_infinity(ms: int) -> tuple[int]:
+    us = ms * 1000 - _PG_EPOCH_US
+    if us < _PG_TIMESTAMP_MIN:
+        return (_PG_TIMESTAMP_INFINITIES[0],)
+    return (us,) if us < _PG_TIMESTAMP_END else (_PG_TIMESTAMP_INFINITIES[1],)
+
+
+def _pg_date_or_infinity(days: int) -> tuple[int]:
+    moved = days - _PG_EPOCH_DAYS
+    if moved < _PG_DATE_MIN:
+        return (_PG_DATE_INFINITIES[0],)
+    return (moved,) if moved <= _PG_DATE_MAX else (_PG_DATE_INFINITIES[1],)
+
+
 def _pg_time(ns: int) -> tuple[int]:
     return (ns // 1000,)  # cut, not rounded: PostgreSQL has microseconds
 
@@ -84,6 +119,14 @@ def _pg_text(text: str) -> str:
     if "\x00" in text:
         raise UnstorableValue("text with a NUL character")
     return text
+
+
+def _text_without_nul(text: str) -> str:
+    return text.replace("\x00", "\ufffd")
+
+
+def _json_number_or_text(value: float) -> float | str:
+    return value if math.isfinite(value) else json.dumps(value)
 
 
 def _json_number(value: float) -> float:
@@ -195,36 +238,54 @@ def postgres_type(cql: CqlType) -> str:
     return ATOMIC[cql.name].postgres if cql.name in ATOMIC else "jsonb"
 
 
+# For each strict form: which rule replaces what it refuses, and the form that does.
+_REPLACING: Mapping[Converter, tuple[str, Converter]] = {
+    _pg_text: ("nul_characters", _text_without_nul),
+    _json_number: ("not_finite", _json_number_or_text),
+    _pg_date: ("dates", _pg_date_or_infinity),
+    _pg_timestamp: ("dates", _pg_timestamp_or_infinity),
+}
+
+
+def _by_rule(strict: Converter, replaced: Replaced) -> Converter:
+    rule, replacing = _REPLACING.get(strict, ("", strict))
+    return replacing if rule and getattr(replaced, rule) else strict
+
+
 @lru_cache(maxsize=4096)
-def to_postgres(cql: CqlType) -> Converter:
+def to_postgres(cql: CqlType, replaced: Replaced = NOTHING_REPLACED) -> Converter:
     """From a value's Avro form to what the driver binds.
 
     timestamptz, date and time are the one-element tuples of the binary protocol (see
     `cdcd.sink.pool`). The converter raises UnstorableValue.
     """
     if cql.name in ATOMIC:
-        return ATOMIC[cql.name].to_postgres
-    form = to_json(cql)
-    return lambda value: json.dumps(
-        form(value), ensure_ascii=False, allow_nan=False, separators=(",", ":")
-    )
+        return _by_rule(ATOMIC[cql.name].to_postgres, replaced)
+    form = to_json(cql, replaced)
+    return lambda value: json_text(form(value))
+
+
+def json_text(value: Any) -> str:
+    """A document for jsonb, of what `to_json` has made."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 @lru_cache(maxsize=4096)
-def to_json(cql: CqlType) -> Converter:
+def to_json(cql: CqlType, replaced: Replaced = NOTHING_REPLACED) -> Converter:
     """From a value's Avro form to plain JSON values, as they stand inside of jsonb."""
     if cql.name in ATOMIC:
-        return ATOMIC[cql.name].to_json
-    parts = [_nullable(to_json(a)) for a in cql.args]
+        return _by_rule(ATOMIC[cql.name].to_json, replaced)
+    parts = [_nullable(to_json(a, replaced)) for a in cql.args]
     if cql.name in ("list", "set", "vector"):
         return lambda value: [parts[0](e) for e in value]
+    text = _by_rule(_pg_text, replaced)
     if cql.name in ("tuple", "udt"):
         names = field_names(cql)
         if cql.name == "tuple":
             return lambda value: [p(value[n]) for n, p in zip(names, parts, strict=True)]
-        return lambda value: {_pg_text(n): p(value[n]) for n, p in zip(names, parts, strict=True)}
+        return lambda value: {text(n): p(value[n]) for n, p in zip(names, parts, strict=True)}
     if has_text_keys(cql):
-        return lambda value: {_pg_text(k): parts[1](v) for k, v in value.items()}
+        return lambda value: {text(k): parts[1](v) for k, v in value.items()}
     return lambda value: [[parts[0](e["key"]), parts[1](e["value"])] for e in value]
 
 

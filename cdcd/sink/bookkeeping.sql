@@ -20,13 +20,25 @@ CREATE TABLE cdcd.offsets (
 -- Rows change with every batch: room in the page lets the update stay off the index.
 WITH (fillfactor = 50);
 
--- Which source table's rows a target holds. One target has one writer.
+-- Which topic the offsets are of: another one of the same name has other records below them.
+CREATE TABLE cdcd.topics (
+    pipeline   text    NOT NULL,
+    topic      text    NOT NULL,
+    topic_id   text    NOT NULL,
+    partitions integer NOT NULL,
+    PRIMARY KEY (pipeline, topic)
+);
+
+-- Which source table's rows a target holds. One target has one writer. Columns are the source's:
+-- those that it had at last, and those that it has lost, which stay in the target.
 CREATE TABLE cdcd.targets (
-    target_schema text        NOT NULL,
-    target_table  text        NOT NULL,
-    pipeline      text        NOT NULL,
-    source_table  text        NOT NULL,
-    created_at    timestamptz NOT NULL DEFAULT now(),
+    target_schema   text        NOT NULL,
+    target_table    text        NOT NULL,
+    pipeline        text        NOT NULL,
+    source_table    text        NOT NULL,
+    source_columns  text[]      NOT NULL DEFAULT '{}',
+    dropped_columns text[]      NOT NULL DEFAULT '{}',
+    created_at      timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (target_schema, target_table)
 );
 

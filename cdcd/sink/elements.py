@@ -13,7 +13,7 @@ from cdcd.model.change import Elements
 from cdcd.model.cqlorder import OrderKey, json_order_key, order_key
 from cdcd.model.cqltype import CqlType
 from cdcd.model.cqlvalue import has_text_keys
-from cdcd.model.typemap import to_json
+from cdcd.model.typemap import NOTHING_REPLACED, Replaced, json_text, to_json
 
 
 class Cell(NamedTuple):
@@ -76,19 +76,21 @@ def patched(cql: CqlType, value: Any, patch: Patch) -> Any:
     return [{"key": name, "value": value} for name, value in found]
 
 
-def json_patcher(cql: CqlType) -> Callable[[str | None, Patch], str | None]:
+def json_patcher(
+    cql: CqlType, replaced: Replaced = NOTHING_REPLACED
+) -> Callable[[str | None, Patch], str | None]:
     """Makes the JSON text after a change from the one before; None for an empty value.
 
     What it makes raises UnstorableValue where an element that was put cannot be inside of jsonb.
     """
-    name_form: Callable[[Any], Any] = str if cql.udt else to_json(cql.args[0])
+    name_form: Callable[[Any], Any] = str if cql.udt else to_json(cql.args[0], replaced)
     name_key = _name_key(cql, json_order_key)
 
     def value_form(cell: Cell) -> Any:
         if cell.value is None or cql.name == "set":
             return cell.value
         part = cql.args[cql.fields.index(cell.name)] if cql.udt else cql.args[1]
-        return to_json(part)(cell.value)
+        return to_json(part, replaced)(cell.value)
 
     def patch_json(text: str | None, patch: Patch) -> str | None:
         cells = _json_cells(cql, None if text is None else json.loads(text))
@@ -110,7 +112,7 @@ def _json_text(cql: CqlType, found: list[Cell]) -> str | None:
         value = dict.fromkeys(cql.fields) | dict(found)
     else:
         value = dict(found) if has_text_keys(cql) else [list(cell) for cell in found]
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return json_text(value)
 
 
 def _avro_cells(cql: CqlType, value: Any) -> Cells:

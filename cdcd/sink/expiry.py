@@ -17,7 +17,7 @@ from cdcd.model.refresh import Request
 from cdcd.ops.board import wall_clock_ms
 from cdcd.sink.pool import Connection, Pool
 from cdcd.sink.rows import EPOCH_US
-from cdcd.sink.statements import EXPIRES_AT, EXPIRES_KEY, EXPIRES_LAST, Target, Targets, quoted
+from cdcd.sink.target import EXPIRES_AT, EXPIRES_KEY, EXPIRES_LAST, Target, Targets, quoted
 from cdcd.transport.lane_records import decode_request
 from cdcd.transport.requests import Requests
 

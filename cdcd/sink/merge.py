@@ -12,11 +12,10 @@ from enum import IntEnum
 from typing import Any, NamedTuple
 
 from cdcd.model.change import Bounds, ChangeEvent, Operation
-from cdcd.model.cqltype import CqlType
-from cdcd.model.table import Column, TableSpec
-from cdcd.model.typemap import UnstorableValue, postgres_type, to_postgres
+from cdcd.model.typemap import UnstorableValue
 from cdcd.sink.elements import Patch, patch_of, patched
 from cdcd.sink.ranges import Ranges
+from cdcd.sink.target import TargetColumn, Targets
 
 Key = tuple[Any, ...]
 
@@ -79,10 +78,10 @@ def _is_live(value: Any) -> bool:
 class BadValue(Exception):
     """A value that the target's column cannot hold: which column, of which event. Not the value."""
 
-    def __init__(self, column: Column, at: int) -> None:
+    def __init__(self, column: TargetColumn, at: int) -> None:
         super().__init__(
-            f'column "{column.name}" ({column.type}) has a value that '
-            f"PostgreSQL's {postgres_type(column.type)} cannot hold"
+            f'column "{column.source.name}" ({column.source.type}) has a value that '
+            f"PostgreSQL's {column.kind} cannot hold"
         )
         self.column = column
         self.at = at
@@ -117,13 +116,15 @@ class Effects:
 
 
 def merge(
-    table: TableSpec, events: Sequence[ChangeEvent], published_ms: Sequence[int] = ()
+    targets: Targets, events: Sequence[ChangeEvent], published_ms: Sequence[int] = ()
 ) -> Effects:
-    """The effects of changes of one table, in order. Raises BadValue for a key that cannot be.
+    """The effects of changes of one table on its targets, in order.
+
+    Raises BadValue for a key that cannot be.
 
     `published_ms` says when each was published, where that is known.
     """
-    merging = _Merging(table, any(e.op in _OF_MANY for e in events))
+    merging = _Merging(targets, any(e.op in _OF_MANY for e in events))
     for at, event in enumerate(events):
         published_us = published_ms[at] * 1000 if published_ms else event.time_us
         merging.add(event, at, published_us)
@@ -138,11 +139,11 @@ _EXPIRY_SLACK_US = 1_000_000
 class _Merging:
     """Effects in the making."""
 
-    def __init__(self, table: TableSpec, deletes_many: bool) -> None:
-        self._columns = table.by_name
-        self._partition_form = key_form(table.partition_key)
-        self._clustering_form = key_form(table.clustering_key)
-        self._ranges = Ranges(table)
+    def __init__(self, targets: Targets, deletes_many: bool) -> None:
+        self._kept = targets.kept
+        self._partition_form = key_form(targets.partition_key)
+        self._clustering_form = key_form(targets.clustering_key)
+        self._ranges = Ranges(targets.clustering_key)
         self._deletes_many = deletes_many
         self._found = Effects()
         # Which rows of a partition have effects, so that a delete of many finds them.
@@ -224,9 +225,13 @@ class _Merging:
         if effect.lists:
             effect.lists -= {*event.values, *event.nulls}
         for name, elements in event.elements.items():
-            cql = self._columns[name].type
+            cql = event.table.by_name[name].type
             if cql.name == "list":
-                effect.lists.add(name)
+                # One that the target does not have only says whether the row lives.
+                if name in self._kept or elements.put is None:
+                    effect.lists.add(name)
+                else:
+                    values[name] = elements.put
                 continue
             patch = patch_of(cql, elements)
             before = values.get(name)
@@ -261,42 +266,44 @@ def _expire(effect: Effect, event: ChangeEvent, published_us: int) -> None:
     effect.expires = Expiry(first, last)
 
 
-def key_form(columns: tuple[Column, ...]) -> Callable[[tuple[Any, ...], int], Key]:
+def key_form(columns: tuple[TargetColumn, ...]) -> Callable[[tuple[Any, ...], int], Key]:
     """Turns key values into PostgreSQL's form; `at` is for the message of a bad one."""
-    forms = [(c, to_postgres(c.type)) for c in columns]
+    forms = [c.convert for c in columns]
 
     def convert(values: tuple[Any, ...], at: int) -> Key:
         try:
-            return tuple([form(v) for (_, form), v in zip(forms, values, strict=True)])
+            return tuple([form(v) for form, v in zip(forms, values, strict=True)])
         except UnstorableValue:
             raise _blamed(dict(zip(columns, values, strict=True)), at) from None
 
     return convert
 
 
-def row_form(columns: tuple[Column, ...]) -> Callable[[Mapping[str, Any], int], tuple[Any, ...]]:
+def row_form(
+    columns: tuple[TargetColumn, ...],
+) -> Callable[[Mapping[str, Any], int], tuple[Any, ...]]:
     """Turns named values into a tuple of PostgreSQL's form; a name that is absent is null."""
-    forms = [(c.name, to_postgres(c.type)) for c in columns]
+    forms = [(c.source.name, c.convert) for c in columns]
 
     def convert(values: Mapping[str, Any], at: int) -> tuple[Any, ...]:
         get = values.get
         try:
             return tuple([None if (v := get(n)) is None else form(v) for n, form in forms])
         except UnstorableValue:
-            raise _blamed({c: get(c.name) for c in columns}, at) from None
+            raise _blamed({c: get(c.source.name) for c in columns}, at) from None
 
     return convert
 
 
-def _blamed(values: Mapping[Column, Any], at: int) -> BadValue:
+def _blamed(values: Mapping[TargetColumn, Any], at: int) -> BadValue:
     """Which of the values it was: looked for only once there is one."""
-    guilty = next(c for c, v in values.items() if v is not None and not _fits(c.type, v))
+    guilty = next(c for c, v in values.items() if v is not None and not _fits(c, v))
     return BadValue(guilty, at)
 
 
-def _fits(cql: CqlType, value: Any) -> bool:
+def _fits(column: TargetColumn, value: Any) -> bool:
     try:
-        to_postgres(cql)(value)
+        column.convert(value)
     except UnstorableValue:
         return False
     return True

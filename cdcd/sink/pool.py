@@ -23,7 +23,7 @@ Row = tuple[Any, ...]
 
 # `cdcd.model.typemap` makes these as the binary protocol's own counts, in tuples of one: Python's
 # types end at year 9999 and begin at year 1.
-_TUPLE_TYPES = ("timestamptz", "date", "time")
+_TUPLE_TYPES = ("timestamptz", "timestamp", "date", "time", "interval")
 
 # Added to the server's own limit, so that its clear error arrives first.
 _ANSWER_SECONDS = 5.0

@@ -10,26 +10,8 @@ from typing import Any
 
 from cdcd.model.change import Bounds
 from cdcd.model.cqlorder import order_key
-from cdcd.model.table import Column, TableSpec
-from cdcd.model.typemap import UnstorableValue, to_postgres
-
-# Types that PostgreSQL can be told to order as CQL does, and how. It has one zero where CQL's
-# floats have two, keeps times to the microsecond, and orders inet, uuid and jsonb in its own way.
-_TIMEUUID_TICKS = (
-    "substring({0} from 7 for 2) || substring({0} from 5 for 2) || substring({0} from 1 for 4)"
-)
-_SIGN_BITS = "b'" + "0" * 64 + "10000000" * 8 + "'"
-_PLAIN = "{}"
-EXPRESSIONS = {
-    **dict.fromkeys(("tinyint", "smallint", "int", "bigint", "varint", "decimal"), _PLAIN),
-    **dict.fromkeys(("boolean", "blob", "timestamp", "date"), _PLAIN),
-    **dict.fromkeys(("ascii", "text"), '({} COLLATE "C")'),
-    # Ticks, then the low bytes as signed bytes, as a string of bits.
-    "timeuuid": (
-        f"(('x' || encode({_TIMEUUID_TICKS.format('uuid_send({0})')}"
-        f" || substring(uuid_send({{0}}) from 9), 'hex'))::bit(128) # {_SIGN_BITS})"
-    ),
-}
+from cdcd.model.typemap import UnstorableValue
+from cdcd.sink.target import TargetColumn
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +28,11 @@ class RangeShape:
 
 
 class Ranges:
-    """What range deletes of one table mean."""
+    """What range deletes of one table mean, by the columns of its clustering key."""
 
-    def __init__(self, table: TableSpec) -> None:
-        self._columns = table.clustering_key
-        self._orders = [order_key(c.type) for c in self._columns]
+    def __init__(self, clustering_key: Sequence[TargetColumn]) -> None:
+        self._columns = clustering_key
+        self._orders = [order_key(c.source.type) for c in clustering_key]
 
     def covers(self, bounds: Bounds, clustering: Sequence[Any]) -> bool:
         """Whether a row lies in the range; an empty bound is open."""
@@ -67,7 +49,7 @@ class Ranges:
         ):
             left, right = order(value), order(bound)
             if left != right:
-                return -1 if (left < right) is not column.descending else 1
+                return -1 if (left < right) is not column.source.descending else 1
         return 0
 
     def shape(self, bounds: Bounds) -> RangeShape | None:
@@ -75,7 +57,7 @@ class Ranges:
         equal = self._equal(bounds)
         start, end = len(bounds.start) - equal, len(bounds.end) - equal
         compared = self._columns[equal : equal + max(start, end)]
-        if any(c.type.name not in EXPRESSIONS for c in compared):
+        if any(c.order is None for c in compared):
             return None
         return RangeShape(equal, start, _inclusive(bounds, "start"), end, _inclusive(bounds, "end"))
 
@@ -98,8 +80,7 @@ class Ranges:
         return same
 
     def _forms(self, prefix: Sequence[Any]) -> tuple[Any, ...]:
-        columns: Sequence[Column] = self._columns
-        return tuple(to_postgres(c.type)(v) for c, v in zip(columns, prefix, strict=False))
+        return tuple(c.convert(v) for c, v in zip(self._columns, prefix, strict=False))
 
 
 def _inclusive(bounds: Bounds, side: str) -> bool:

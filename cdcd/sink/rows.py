@@ -6,13 +6,13 @@ from typing import Any
 
 from cdcd.model.change import ChangeEvent
 from cdcd.model.refresh import Request
-from cdcd.model.table import Column
 from cdcd.model.touched import touched
 from cdcd.model.typemap import UnstorableValue
 from cdcd.sink.elements import Patch, json_patcher
 from cdcd.sink.merge import BadValue, Effect, Effects, Key, Kind, row_form
 from cdcd.sink.ranges import Ranges, RangeShape
-from cdcd.sink.statements import Shape, Target, Targets, range_columns, shape_columns
+from cdcd.sink.statements import Shape, range_columns, shape_columns
+from cdcd.sink.target import Target, TargetColumn, Targets
 from cdcd.transport.lane_records import encode_request
 
 # Microseconds from 1970 to 2000, where PostgreSQL's clock begins.
@@ -35,7 +35,7 @@ class Part:
     columns: list[tuple[str, str]]
     rows: list[tuple[Any, ...]]
     ats: list[int]
-    patched: tuple[tuple[int, Column], ...] = ()
+    patched: tuple[tuple[int, TargetColumn], ...] = ()
     checked: bool = False
 
 
@@ -55,33 +55,42 @@ def lay_out(targets: Targets, effects: Effects, events: Sequence[ChangeEvent]) -
     if effects.partition_deletes:
         deletes = effects.partition_deletes
         both = [rows] if statics is None else [rows, statics]
-        parts += [_partition_deletes(target, deletes) for target in both]
+        parts += [_partition_deletes(target, deletes, events) for target in both]
     if effects.range_deletes:
-        parts += _range_deletes(rows, effects, events)
+        parts += _range_deletes(targets, effects, events)
     parts += layout.parts(rows, effects.rows)
     if statics is not None:
         parts += layout.parts(statics, effects.statics)
     return parts
 
 
-def _partition_deletes(target: Target, deletes: Mapping[Key, int]) -> Part:
+def _partition_deletes(
+    target: Target, deletes: Mapping[Key, int], events: Sequence[ChangeEvent]
+) -> Part:
     width = len(next(iter(deletes)))
     shape = Shape(Kind.DELETE, tuple(c.name for c in target.key[:width]))
     columns = shape_columns(target, shape)
-    return Part(target, shape, columns, list(deletes), list(deletes.values()))
+    rows = [(*key, *_stamp(target, events, at)) for key, at in deletes.items()]
+    return Part(target, shape, columns, rows, list(deletes.values()))
+
+
+def _stamp(target: Target, events: Sequence[ChangeEvent], at: int) -> tuple[Any, ...]:
+    """What a delete says beside the key, where the row stays."""
+    return ((events[at].time_us - EPOCH_US,),) if target.soft_delete else ()
 
 
 def _range_deletes(
-    target: Target, effects: Effects, events: Sequence[ChangeEvent]
+    targets: Targets, effects: Effects, events: Sequence[ChangeEvent]
 ) -> Iterator[Part]:
+    target, ranges = targets.rows, Ranges(targets.clustering_key)
     groups: dict[RangeShape, list[tuple[tuple[Any, ...], int]]] = {}
     for partition, deletes in effects.range_deletes.items():
         for bounds, at in deletes:
-            ranges = Ranges(events[at].table)
             shape, row = ranges.shape(bounds), ranges.row(bounds)
             if shape is None or row is None:
                 raise RuntimeError("a range was merged that has no statement")
-            groups.setdefault(shape, []).append(((*partition, *row), at))
+            stamp = _stamp(target, events, at)
+            groups.setdefault(shape, []).append(((*partition, *row, *stamp), at))
     for shape, found in groups.items():
         columns = range_columns(target, shape)
         yield Part(target, shape, columns, [row for row, _ in found], [at for _, at in found])
@@ -96,13 +105,16 @@ class _Layout:
     def parts(self, target: Target, effects: Mapping[Key, Effect]) -> Iterator[Part]:
         """A part for each kind and set of columns."""
         groups: dict[tuple[Shape, bool, frozenset[str]], list[tuple[Key, Effect]]] = {}
-        has_columns = bool(target.columns)
+        has_columns = bool(target.columns) or target.is_partial
         for key, effect in effects.items():
             whole = effect.kind in _WHOLE
-            named = tuple(c.name for c in target.columns if not whole and c.name in effect.values)
+            written = [] if whole else [c for c in target.columns if c.source.name in effect.values]
+            named = tuple(c.name for c in written)
             # The statement of a kind names all columns where it does not matter which were written.
             shape = Shape(effect.kind, named, effect.expires is not None)
-            patches = frozenset(n for n, v in effect.values.items() if isinstance(v, Patch))
+            patches = frozenset(
+                c.name for c in written if isinstance(effect.values[c.source.name], Patch)
+            )
             checked = has_columns and effect.may_be_empty
             groups.setdefault((shape, checked, patches), []).append((key, effect))
         for shape, checked, patches in sorted(groups, key=_order):
@@ -120,7 +132,8 @@ class _Layout:
         if shape.kind is Kind.DELETE:
             shape = Shape(shape.kind, tuple(c.name for c in target.key))
             columns = shape_columns(target, shape)
-            return Part(target, shape, columns, [key for key, _ in found], ats)
+            deleted = [(*key, *_stamp(target, self._events, effect.at)) for key, effect in found]
+            return Part(target, shape, columns, deleted, ats)
         checked, patches = how
         written = tuple(
             c for c in target.columns if shape.kind is Kind.REPLACE or c.name in shape.columns
@@ -156,16 +169,18 @@ def _order(group: tuple[Shape, bool, frozenset[str]]) -> tuple[Any, ...]:
 Converter = Callable[[Mapping[str, Any], int], tuple[Any, ...]]
 
 
-def _converter(columns: tuple[Column, ...], patches: frozenset[str]) -> Converter:
+def _converter(columns: tuple[TargetColumn, ...], patches: frozenset[str]) -> Converter:
     """Converts values, but leaves patches as they are."""
     convert = row_form(columns)
     if not patches:
         return convert
+    patched = [c.source.name for c in columns if c.name in patches]
 
     def around(values: Mapping[str, Any], at: int) -> tuple[Any, ...]:
-        row = convert({n: v for n, v in values.items() if n not in patches}, at)
+        row = convert({n: v for n, v in values.items() if n not in patched}, at)
         return tuple(
-            values[c.name] if c.name in patches else v for c, v in zip(columns, row, strict=True)
+            values[c.source.name] if c.name in patches else v
+            for c, v in zip(columns, row, strict=True)
         )
 
     return around
@@ -175,7 +190,10 @@ def patched_rows(part: Part, current: Mapping[int, Sequence[str | None]]) -> lis
     """The part's rows with patches applied to what the rows have now; `current` has the values of
     the patched columns by the event of the row, for those that are there. Raises BadValue.
     """
-    patchers = [(place, column, json_patcher(column.type)) for place, column in part.patched]
+    patchers = [
+        (place, column, json_patcher(column.source.type, column.replaced))
+        for place, column in part.patched
+    ]
     absent: tuple[None, ...] = (None,) * len(patchers)
     rows = []
     for row, at in zip(part.rows, part.ats, strict=True):

@@ -4,42 +4,31 @@ All DDL runs under one advisory lock, so any number of workers may start at once
 at whole before its first write, and everything that is wrong with it is said at once.
 """
 
-from collections.abc import Sequence
+# ruff: noqa: S608  SQL is made of names here, and every name goes through `quoted`
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
-from typing import Any
 
+from cdcd.config.tables import TableSettings
 from cdcd.model.errors import ConfigurationError, TableStopped
 from cdcd.model.table import TableSpec
+from cdcd.sink.comparison import Present, compare
+from cdcd.sink.mapping import WrongMapping, mapped, options_of
 from cdcd.sink.pool import Connection, Pool
-from cdcd.sink.statements import (
-    EXPIRES_AT,
-    Target,
-    Targets,
-    add_columns,
-    create,
-    create_expiry_index,
-    literal,
-    quoted,
-    targets_of,
-)
+from cdcd.sink.statements import add_columns, create, create_expiry_index, evolve, literal
+from cdcd.sink.target import DELETED, EXPIRES_AT, Target, Targets, quoted
 from cdcd.sink.views import RELATION, prepare_view
 
 STATE_VERSION = 1
-NAME_BYTES_MAX = 63
-_RESERVED_PREFIX = "cdc_"
-# PostgreSQL's own columns, which every table has (manual, "System Columns").
-_SYSTEM_COLUMNS = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
 # Any number that no other program is likely to lock: "cdcd" in ASCII.
 _LOCK = 0x63646364
 
 _COLUMNS = """
-SELECT a.attname, a.atttypid = to_regtype(e.kind) AND a.atttypmod = -1 AS fits,
-       format_type(a.atttypid, a.atttypmod) AS kind,
-       a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AS demanded,
-       a.attgenerated <> '' OR a.attidentity = 'a' AS computed
+SELECT a.attname::text AS name, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull,
+       a.atthasdef, a.attgenerated <> '' OR a.attidentity = 'a'
 FROM pg_attribute a
-LEFT JOIN unnest($2::text[], $3::text[]) AS e (name, kind) ON e.name = a.attname
 WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum
 """
@@ -55,8 +44,22 @@ INSERT INTO cdcd.targets (target_schema, target_table, pipeline, source_table)
 VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING
 """
 _OWNER = """
-SELECT pipeline, source_table FROM cdcd.targets WHERE target_schema = $1 AND target_table = $2
+SELECT pipeline, source_table, source_columns, dropped_columns
+FROM cdcd.targets WHERE target_schema = $1 AND target_table = $2
 """
+_REMEMBER = """
+UPDATE cdcd.targets SET source_columns = $3, dropped_columns = $4
+WHERE target_schema = $1 AND target_table = $2
+  AND (source_columns, dropped_columns) IS DISTINCT FROM ($3::text[], $4::text[])
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a source's columns: those that it had at last, and those that it lost."""
+
+    columns: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
 
 
 @cache
@@ -92,21 +95,48 @@ async def check_version(connection: Connection) -> None:
         )
 
 
-async def prepare_targets(pool: Pool, pipeline: str, table: TableSpec, schema: str) -> Targets:
-    """The table's targets: claimed for the pipeline, made or compared, columns added.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a table's rows go: whose pipeline's they are, the schema, and the table's settings."""
+
+    pipeline: str
+    schema: str
+    settings: TableSettings = field(default_factory=TableSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Targets that may be written, and what their owner should know, one sentence each."""
+
+    targets: Targets
+    notes: tuple[str, ...] = ()
+
+
+async def prepare_targets(pool: Pool, table: TableSpec, place: Place) -> Prepared:
+    """The table's targets: claimed for the pipeline, made or compared, changed as the policy says.
 
     Raises TableStopped with every reason why the table cannot be written.
     """
-    targets = targets_of(table, schema)
-    _refuse(table, name_faults(table, targets))
+    options = options_of(table, place.settings)
+    try:
+        targets = mapped(table, place.schema, options)
+    except WrongMapping as error:
+        raise _refused(table, error.faults) from error
     async with pool.transaction() as connection:
         await _lock(connection)
+        known = [await _claim(connection, place, table, target) for target in targets.all]
+        new = await _new_columns(connection, targets)
+        if place.settings.policy == "ignore":
+            targets = mapped(table, place.schema, replace(options, excluded=options.excluded | new))
+        faults, notes = judged(table, place.settings.policy, new, known[0])
         for target in targets.all:
-            await _claim(connection, pipeline, table, target)
-            await _prepare(connection, table, target)
-        if targets.statics is not None:
-            _refuse(table, await prepare_view(connection, targets))
-    return targets
+            faults += await _prepare(connection, targets, target, place.settings.policy)
+        if targets.statics is not None and not faults:
+            faults += await prepare_view(connection, targets)
+        if faults:
+            raise _refused(table, faults)
+        await _remember(connection, targets, known[0])
+    return Prepared(targets, tuple(notes))
 
 
 async def check_targets(pool: Pool, table: TableSpec, targets: Targets) -> None:
@@ -114,108 +144,129 @@ async def check_targets(pool: Pool, table: TableSpec, targets: Targets) -> None:
     async with pool.connection() as connection:
         for target in targets.all:
             if await connection.fetchrow(RELATION, target.schema, target.name) is None:
-                _refuse(table, [f"{target.quoted} is gone"])
+                raise _refused(table, [f"{target.quoted} is gone"])
 
 
-async def _prepare(connection: Connection, table: TableSpec, target: Target) -> None:
+def judged(
+    table: TableSpec, policy: str, new: Collection[str], known: Known
+) -> tuple[list[str], list[str]]:
+    """Faults and notes of a source's columns that the target does not have yet, and of columns
+    that it has and the source no more.
+    """
+    names = {c.name for c in table.columns}
+    gone = sorted(set(known.columns) - names)
+    fails = policy == "fail"
+    mend = 'set `policy` to "add" or "ignore", or change the target and its source together'
+    added = (
+        f"is new in the source, and the policy is to fail: {mend}"
+        if fails
+        else "is new in the source and is not replicated: add it to the target, and it will be"
+    )
+    dropped = "was dropped in the source" + (
+        f", and the policy is to fail: {mend}" if fails else "; it stays in the target as it is"
+    )
+    said = [f'column "{name}" {added}' for name in sorted(new) if policy in ("fail", "ignore")]
+    said += [f'column "{name}" {dropped}' for name in gone]
+    return (said, []) if fails else ([], said)
+
+
+async def _new_columns(connection: Connection, targets: Targets) -> frozenset[str]:
+    """Columns of the source, by their names there, that an existing target lacks."""
+    rows = await connection.fetchrow(RELATION, targets.rows.schema, targets.rows.name)
+    if rows is None:
+        return frozenset()
+    found: set[str] = set()
+    for target in targets.all:
+        relation = await connection.fetchrow(RELATION, target.schema, target.name)
+        columns = [] if relation is None else await connection.fetch(_COLUMNS, relation["oid"])
+        present = {row["name"] for row in columns}
+        found |= {c.source.name for c in target.columns if c.name not in present}
+    return frozenset(found)
+
+
+async def _prepare(
+    connection: Connection, targets: Targets, target: Target, policy: str
+) -> list[str]:
+    """Make the table, or compare it and change what may be; gives what is wrong with it."""
     relation = await connection.fetchrow(RELATION, target.schema, target.name)
     if relation is None:
         await connection.execute(create(target))
         await connection.execute(create_expiry_index(target))
-        return
+        return []
     if relation["relkind"] not in ("r", "p"):
-        _refuse(table, [f"{target.quoted} is there and is not a table"])
-    rows = await connection.fetch(
-        _COLUMNS,
-        relation["oid"],
-        [name for name, _ in target.typed_columns],
-        [kind for _, kind in target.typed_columns],
-    )
+        return [f"{target.quoted} is there and is not a table"]
+    rows = await connection.fetch(_COLUMNS, relation["oid"])
+    present = [Present(*row) for row in rows]
     primary_key = await connection.fetchval(_PRIMARY_KEY, relation["oid"])
-    _refuse(table, differences(target, rows, primary_key or []))
-    present = {row["attname"] for row in rows}
-    missing = [c for c in target.typed_columns if c[0] not in present]
-    if missing:
-        await connection.execute(add_columns(target, missing))
-    if EXPIRES_AT not in present:
-        await connection.execute(create_expiry_index(target))
-
-
-def name_faults(table: TableSpec, targets: Targets) -> list[str]:
-    """Names that PostgreSQL or cdcd cannot take, one sentence each."""
-    names = [target.name for target in targets.all]
-    if targets.statics is not None:
-        names.append(targets.full_name)
-    faults = [
-        f'the target\'s name "{name}" is over {NAME_BYTES_MAX} bytes'
-        for name in names
-        if _too_long(name)
-    ]
-    for column in table.columns:
-        name = column.name
-        if name.startswith(_RESERVED_PREFIX):
-            faults.append(
-                f'column "{name}": names that begin with {_RESERVED_PREFIX} are cdcd\'s own in '
-                "the target; rename the column"
-            )
-        if name in _SYSTEM_COLUMNS:
-            faults.append(f'column "{name}" is one of PostgreSQL\'s own; rename the column')
-        if _too_long(name):
-            faults.append(f'column "{name}" is over {NAME_BYTES_MAX} bytes; rename the column')
-    return faults
-
-
-def differences(target: Target, columns: Sequence[Any], primary_key: Sequence[str]) -> list[str]:
-    """What keeps an existing table from being the target, one sentence each.
-
-    `columns` are rows of attname, kind, fits, demanded, computed. A column other than the key's
-    may be missing: it is added.
-    """
-    found = []
-    kinds = dict(target.typed_columns)
-    for row in columns:
-        name = row["attname"]
-        if name in kinds and not row["fits"]:
-            found.append(f'column "{name}" is {row["kind"]} and must be {kinds[name]}')
-        elif name in kinds and row["computed"]:
-            found.append(f'column "{name}" is generated by the database')
-        elif name not in kinds and row["demanded"]:
-            found.append(f'column "{name}" is not in the source and takes no null')
-    present = {row["attname"] for row in columns}
-    key = [c.name for c in target.key]
-    found += [f'key column "{name}" is missing' for name in key if name not in present]
-    if list(primary_key) != key:
-        has = ", ".join(map(quoted, primary_key)) or "none"
-        found.append(f"its primary key is {has} and must be {', '.join(map(quoted, key))}")
-    return found
-
-
-def _too_long(name: str) -> bool:
-    return len(name.encode()) > NAME_BYTES_MAX
-
-
-def _refuse(table: TableSpec, faults: Sequence[str]) -> None:
+    found = compare(target, present, primary_key or [], evolves=policy == "evolve")
+    names = {column.name for column in present}
+    faults = [*found.faults, *await _undeleted(connection, target, names)]
     if faults:
-        raise TableStopped(
-            table.full_name,
-            "; ".join(faults),
-            "mend the table, or leave it out of the pipeline",
-        )
+        return [f"{target.quoted}: {f}" for f in faults] if target.is_static else faults
+    if found.retyped:
+        # PostgreSQL retypes no column that a view shows; it is made again.
+        view = f"{quoted(target.schema)}.{quoted(targets.full_name)}"
+        await connection.execute(f"DROP VIEW IF EXISTS {view}")
+    if found.retyped or found.freed:
+        await connection.execute(evolve(target, found.retyped, found.freed))
+    if found.missing:
+        await connection.execute(add_columns(target, found.missing))
+    if EXPIRES_AT not in names:
+        await connection.execute(create_expiry_index(target))
+    return []
 
 
-async def _claim(connection: Connection, pipeline: str, table: TableSpec, target: Target) -> None:
+async def _undeleted(connection: Connection, target: Target, names: Collection[str]) -> list[str]:
+    """A fault where rows that were deleted and stayed would come to life."""
+    if target.soft_delete or DELETED not in names:
+        return []
+    rows = f"SELECT FROM {target.quoted} WHERE {quoted(DELETED)}"
+    if not await connection.fetchval(f"SELECT EXISTS ({rows})"):
+        return []
+    what = f"{target.quoted} has rows with {DELETED} true, and `soft_delete` is off"
+    return [f"{what}: delete those rows, or set it back"]
+
+
+def _refused(table: TableSpec, faults: Sequence[str]) -> TableStopped:
+    hint = "mend the table or its settings, or leave it out of the pipeline"
+    return TableStopped(table.full_name, "; ".join(faults), hint)
+
+
+async def _claim(connection: Connection, place: Place, table: TableSpec, target: Target) -> Known:
+    """What is known of the target, which is the pipeline's from now on. Raises TableStopped."""
     # Rows and static rows are compared with the source apart, so each has a name of its own.
     source = f"{table.full_name} (static)" if target.is_static else table.full_name
-    await connection.execute(_CLAIM, target.schema, target.name, pipeline, source)
+    await connection.execute(_CLAIM, target.schema, target.name, place.pipeline, source)
     owner = await connection.fetchrow(_OWNER, target.schema, target.name)
-    if owner is None or tuple(owner) == (pipeline, source):
-        return
+    if owner is None:
+        raise RuntimeError("a claim that was made under the lock is not there")
+    if (owner["pipeline"], owner["source_table"]) == (place.pipeline, source):
+        return Known(tuple(owner["source_columns"]), tuple(owner["dropped_columns"]))
     raise TableStopped(
         table.full_name,
         f"pipeline {owner['pipeline']} writes {owner['source_table']} to {target.quoted} already",
-        "give this pipeline a [postgres] target_schema of its own, or, where the other one is "
-        "gone for good, delete its row from cdcd.targets",
+        f'set `target` in [tables."{table.full_name}"], "{{keyspace}}__{{table}}" for instance, or '
+        "a [postgres] target_schema for the pipeline; where the other one is gone for good, delete "
+        "its row from cdcd.targets",
     )
+
+
+async def _remember(connection: Connection, targets: Targets, known: Known) -> None:
+    """Keep which columns the source has, and clear what came back: of a column that was dropped
+    and added again the source has no former value.
+    """
+    now = {c.name for c in targets.table.columns}
+    back = now.intersection(known.dropped)
+    for target in targets.all:
+        for column in target.columns:
+            if column.source.name in back:
+                name = quoted(column.name)
+                await connection.execute(
+                    f"UPDATE {target.quoted} SET {name} = NULL WHERE {name} IS NOT NULL"
+                )
+    dropped = sorted({*known.dropped, *known.columns} - now)
+    rows = targets.rows
+    await connection.execute(_REMEMBER, rows.schema, rows.name, sorted(now), dropped)
 
 
 async def _exists(connection: Connection, expression: str, name: str) -> bool:

@@ -8,10 +8,11 @@ import asyncio
 import time
 from collections.abc import Iterable
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from cdcd.config.settings import KafkaSettings, PostgresSettings, RegistrySettings, SinkSettings
+from cdcd.config.tables import TableEntries
 from cdcd.model.control import SINK
 from cdcd.model.errors import TableStopped, Transient
 from cdcd.ops.board import Board
@@ -57,6 +58,7 @@ class Plan:
     registry: RegistrySettings
     postgres: PostgresSettings
     sink: SinkSettings
+    tables: TableEntries = field(default_factory=dict)
 
 
 async def run(plan: Plan, board: Board) -> None:
@@ -70,7 +72,7 @@ async def run(plan: Plan, board: Board) -> None:
             ChangeConsumer(plan.kafka, plan.name, plan.instance)
         )
         requests = await opened.enter_async_context(Requests(plan.kafka, plan.name, plan.lanes))
-        tools = Tools(plan.name, schema, plan.sink, pool, registry, requests, board)
+        tools = Tools(plan.name, schema, plan.sink, pool, registry, requests, board, plan.tables)
         sink = _Sink(plan, tools, consumer)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(sink.follow_catalog(tasks))

@@ -8,87 +8,20 @@ the target's columns under the same names.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
-from cdcd.model.table import Column, ColumnKind, TableSpec
-from cdcd.model.typemap import postgres_type
+from cdcd.model.table import ColumnKind
 from cdcd.sink.merge import Kind
-from cdcd.sink.ranges import EXPRESSIONS, RangeShape
+from cdcd.sink.ranges import RangeShape
+from cdcd.sink.target import DELETED, EXPIRES_AT, EXPIRY, TIMESTAMP, Target, TargetColumn, quoted
 
-TIMESTAMP = "cdc_timestamp"
 SHAPE = "cdc_shape"
 AT = "cdc_at"
-
-# When the first cell of a row expires, when the last one has, and the request to send then.
-EXPIRES_AT, EXPIRES_LAST, EXPIRES_KEY = "cdc_expires_at", "cdc_expires_last", "cdc_expires_key"
-EXPIRY = ((EXPIRES_AT, "timestamptz"), (EXPIRES_LAST, "timestamptz"), (EXPIRES_KEY, "bytea"))
-
-
-def quoted(name: str) -> str:
-    """An identifier."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def literal(text: str) -> str:
     """A text constant, for the DDL of views, which takes no parameters."""
     # The E form reads backslashes the same under every setting of the server.
     return "E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
-
-
-@dataclass(frozen=True)
-class Target:
-    """A PostgreSQL table and the columns of the source that it holds."""
-
-    schema: str
-    name: str
-    key: tuple[Column, ...]
-    columns: tuple[Column, ...]
-    is_static: bool = False
-
-    @cached_property
-    def quoted(self) -> str:
-        """The qualified name."""
-        return f"{quoted(self.schema)}.{quoted(self.name)}"
-
-    @cached_property
-    def typed_columns(self) -> tuple[tuple[str, str], ...]:
-        """Every column with its type: key, others, the write time, and what is about expiry."""
-        source = [(c.name, postgres_type(c.type)) for c in (*self.key, *self.columns)]
-        return (*source, (TIMESTAMP, "timestamptz"), *EXPIRY)
-
-    @cached_property
-    def key_columns(self) -> tuple[tuple[str, str], ...]:
-        """The key's columns with their types."""
-        return self.typed_columns[: len(self.key)]
-
-
-@dataclass(frozen=True)
-class Targets:
-    """Where a source table goes: its rows, and its static rows where it has static columns."""
-
-    rows: Target
-    statics: Target | None = None
-
-    @property
-    def all(self) -> tuple[Target, ...]:
-        """The tables."""
-        return (self.rows,) if self.statics is None else (self.rows, self.statics)
-
-    @property
-    def full_name(self) -> str:
-        """The name of the view that joins the two."""
-        return f"{self.rows.name}__full"
-
-
-def targets_of(table: TableSpec, schema: str) -> Targets:
-    """The targets of a table."""
-    rows = Target(schema, table.name, table.key, table.regular)
-    if not table.static:
-        return Targets(rows)
-    statics = Target(
-        schema, f"{table.name}__static", table.partition_key, table.static, is_static=True
-    )
-    return Targets(rows, statics)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +35,7 @@ class Shape:
 
 def create(target: Target) -> str:
     """The table, with the source's primary key."""
-    lines = [f"{quoted(name)} {kind}" for name, kind in target.typed_columns]
+    lines = [_definition(*column) for column in target.typed_columns]
     key = ", ".join(quoted(c.name) for c in target.key)
     return f"CREATE TABLE {target.quoted} ({', '.join(lines)}, PRIMARY KEY ({key}))"
 
@@ -115,7 +48,20 @@ def create_expiry_index(target: Target) -> str:
 
 def add_columns(target: Target, missing: Sequence[tuple[str, str]]) -> str:
     """Columns that the target does not have yet."""
-    lines = [f"ADD COLUMN {quoted(name)} {kind}" for name, kind in missing]
+    lines = [f"ADD COLUMN {_definition(*column)}" for column in missing]
+    return f"ALTER TABLE {target.quoted} {', '.join(lines)}"
+
+
+def _definition(name: str, kind: str) -> str:
+    # With a default, which PostgreSQL adds without writing the table anew.
+    more = " NOT NULL DEFAULT false" if name == DELETED else ""
+    return f"{quoted(name)} {kind}{more}"
+
+
+def evolve(target: Target, retyped: Sequence[tuple[str, str]], freed: Sequence[str]) -> str:
+    """Columns with wider types, and columns that take nulls from now on."""
+    lines = [f"ALTER COLUMN {quoted(name)} TYPE {kind}" for name, kind in retyped]
+    lines += [f"ALTER COLUMN {quoted(name)} DROP NOT NULL" for name in freed]
     return f"ALTER TABLE {target.quoted} {', '.join(lines)}"
 
 
@@ -145,11 +91,17 @@ def shape_columns(target: Target, shape: Shape) -> list[tuple[str, str]]:
     """The columns that a shape's statement reads, with their types."""
     if shape.kind is Kind.DELETE:
         # Named in `columns`: the key of a row, or of a whole partition.
-        return [c for c in target.typed_columns if c[0] in shape.columns]
+        wanted = {*shape.columns, *_stamp(target)}
+        return [c for c in target.typed_columns if c[0] in wanted]
     wanted = {*shape.columns, *(c.name for c in target.key), TIMESTAMP}
     if shape.expires:
         wanted |= {name for name, _ in EXPIRY}
     return [c for c in target.typed_columns if c[0] in wanted]
+
+
+def _stamp(target: Target) -> tuple[str, ...]:
+    """What a delete says beside the key, where the row stays."""
+    return (TIMESTAMP,) if target.soft_delete else ()
 
 
 def range_columns(target: Target, shape: RangeShape) -> list[tuple[str, str]]:
@@ -157,18 +109,18 @@ def range_columns(target: Target, shape: RangeShape) -> list[tuple[str, str]]:
     partition, clustering = _parts_of_key(target)
     compared = clustering[shape.equal :]
     given = [*partition, *clustering[: shape.equal]]
-    found = [(c.name, postgres_type(c.type)) for c in given]
+    found = [(c.name, c.kind) for c in given]
     for side, count in ((_START, shape.start), (_END, shape.end)):
-        found += [(f"{side}{n}", postgres_type(c.type)) for n, c in enumerate(compared[:count])]
-    return found
+        found += [(f"{side}{n}", c.kind) for n, c in enumerate(compared[:count])]
+    return found + ([(TIMESTAMP, "timestamptz")] if target.soft_delete else [])
 
 
 _START, _END = "cdc_start_", "cdc_end_"
 
 
-def _parts_of_key(target: Target) -> tuple[list[Column], list[Column]]:
-    partition = [c for c in target.key if c.kind is ColumnKind.PARTITION_KEY]
-    return partition, [c for c in target.key if c.kind is not ColumnKind.PARTITION_KEY]
+def _parts_of_key(target: Target) -> tuple[list[TargetColumn], list[TargetColumn]]:
+    partition = [c for c in target.key if c.source.kind is ColumnKind.PARTITION_KEY]
+    return partition, list(target.key[len(partition) :])
 
 
 def apply(target: Target, shape: Shape | RangeShape, source: str) -> str:
@@ -189,7 +141,7 @@ def read_columns(target: Target, names: Iterable[str]) -> str:
     matches = _matches(c.name for c in target.key)
     return (
         f"SELECT s.{quoted(AT)}, {columns} FROM {target.quoted} AS t "
-        f"JOIN {source} AS s ON {matches}"
+        f"JOIN {source} AS s ON {matches}{_and_living(target)}"
     )
 
 
@@ -199,7 +151,7 @@ def find_empty(target: Target) -> str:
     matches = _matches(c.name for c in target.key)
     return (
         f"SELECT s.{quoted(AT)} FROM {target.quoted} AS t JOIN {source} AS s ON {matches} "
-        f"WHERE {_all_null(target)}"
+        f"WHERE {_all_null(target)}{_and_living(target)}"
     )
 
 
@@ -207,14 +159,38 @@ def delete_empty(target: Target) -> str:
     """Delete those of some rows that have nothing but nulls; the source is arrays of keys."""
     source = arrays(target.key_columns)
     matches = _matches(c.name for c in target.key)
-    return (
-        f"DELETE FROM {target.quoted} AS t USING {source} AS s "
-        f"WHERE {matches} AND {_all_null(target)}"
-    )
+    return _remove(target, source, f"{matches} AND {_all_null(target)}", stamped=False)
 
 
 def _all_null(target: Target) -> str:
-    return " AND ".join(f"t.{quoted(c.name)} IS NULL" for c in target.columns)
+    return " AND ".join(f"t.{quoted(c.name)} IS NULL" for c in target.columns) or "true"
+
+
+def _and_living(target: Target) -> str:
+    return f" AND NOT t.{quoted(DELETED)}" if target.soft_delete else ""
+
+
+def _remove(target: Target, source: str, where: str, *, stamped: bool = True) -> str:
+    """Delete rows, or where they stay, say that they are. Values stay as they were at last."""
+    if not target.soft_delete:
+        return f"DELETE FROM {target.quoted} AS t USING {source} AS s WHERE {where}"
+    assignments = [f"{quoted(DELETED)} = true", *(f"{quoted(n)} = NULL" for n, _ in EXPIRY)]
+    if stamped:
+        assignments.append(f"{quoted(TIMESTAMP)} = s.{quoted(TIMESTAMP)}")
+    return (
+        f"UPDATE {target.quoted} AS t SET {', '.join(assignments)} FROM {source} AS s "
+        f"WHERE {where}{_and_living(target)}"
+    )
+
+
+def _revived(target: Target, shape: Shape) -> list[str]:
+    """What a row that was deleted and stayed is afterwards: there, without its former values."""
+    if not target.soft_delete:
+        return []
+    deleted = f"t.{quoted(DELETED)}"
+    kept = [quoted(c.name) for c in target.columns if c.name not in shape.columns]
+    cleared = [f"{name} = CASE WHEN NOT {deleted} THEN t.{name} END" for name in kept]
+    return [*cleared, f"{quoted(DELETED)} = false"]
 
 
 def _upsert(target: Target, shape: Shape, source: str) -> str:
@@ -224,6 +200,7 @@ def _upsert(target: Target, shape: Shape, source: str) -> str:
     if shape.expires:
         written += [quoted(name) for name, _ in EXPIRY]
         assignments += _expiry("EXCLUDED")
+    assignments += _revived(target, shape)
     names = ", ".join(key + written)
     order = ", ".join(key)
     # In the key's order, so that two transactions wait for each other and never in a circle.
@@ -241,7 +218,7 @@ def _update(target: Target, shape: Shape, source: str) -> str:
     matches = _matches(c.name for c in target.key)
     return (
         f"UPDATE {target.quoted} AS t SET {', '.join(assignments)} FROM {source} AS s "
-        f"WHERE {matches}"
+        f"WHERE {matches}{_and_living(target)}"
     )
 
 
@@ -256,7 +233,7 @@ def _expiry(new: str) -> list[str]:
 
 
 def _delete(target: Target, columns: tuple[str, ...], source: str) -> str:
-    return f"DELETE FROM {target.quoted} AS t USING {source} AS s WHERE {_matches(columns)}"
+    return _remove(target, source, _matches(columns))
 
 
 def _delete_range(target: Target, shape: RangeShape, source: str) -> str:
@@ -268,18 +245,17 @@ def _delete_range(target: Target, shape: RangeShape, source: str) -> str:
         _beyond(compared[: shape.start], _START, shape.start_inclusive),
         _beyond(compared[: shape.end], _END, shape.end_inclusive),
     ]
-    where = " AND ".join(conditions)
-    return f"DELETE FROM {target.quoted} AS t USING {source} AS s WHERE {where}"
+    return _remove(target, source, " AND ".join(conditions))
 
 
-def _beyond(columns: Sequence[Column], side: str, inclusive: bool) -> str:
+def _beyond(columns: Sequence[TargetColumn], side: str, inclusive: bool) -> str:
     """That a row lies on the inner side of a bound, column by column; nulls are never there."""
     steps = []
     equals: list[str] = []
     for number, column in enumerate(columns):
-        form = EXPRESSIONS[column.type.name]
+        form = column.order or "{}"
         row, bound = f"t.{quoted(column.name)}", f"s.{quoted(f'{side}{number}')}"
-        rises = (side == _START) is not column.descending
+        rises = (side == _START) is not column.source.descending
         inside = f"{form.format(row)} {'>' if rises else '<'} {form.format(bound)}"
         steps.append(" AND ".join([*equals, inside]))
         equals.append(f"{row} = {bound}")

@@ -9,11 +9,12 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
 from cdcd.config.settings import SinkSettings
+from cdcd.config.tables import TableEntries, settings_of, unknown_columns
 from cdcd.model.control import Pause
 from cdcd.model.errors import TableStopped, Transient
 from cdcd.model.table import TableSpec
@@ -29,8 +30,8 @@ from cdcd.sink.merge import BadValue, merge
 from cdcd.sink.offsets import OffsetsMoved
 from cdcd.sink.pool import Pool, Rejected, TargetBroken
 from cdcd.sink.rows import lay_out
-from cdcd.sink.schema import check_targets, prepare_targets
-from cdcd.sink.statements import Targets
+from cdcd.sink.schema import Place, check_targets, prepare_targets
+from cdcd.sink.target import Targets
 from cdcd.sink.writer import Write, write
 from cdcd.transport.records import Partition, Record
 from cdcd.transport.registry import Registry
@@ -59,6 +60,7 @@ class Tools:
     registry: Registry
     requests: Requests
     board: Board
+    tables: TableEntries = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,8 @@ class Table:
         self._targets: Targets | None = None
         self._sweeper = Sweeper(tools.pool, tools.requests)
         self._spec: TableSpec | None = None
+        # What was said of the schema, which is said once.
+        self._noted: set[str] = set()
         self._arrived = asyncio.Event()
         self._took_at = 0.0
         self._prepared: asyncio.Queue[Prepared] = asyncio.Queue(1)
@@ -242,17 +246,18 @@ class Table:
     async def _prepare(self, cut: Slice) -> Prepared:
         if await self._decoder.learn(cut.records):
             await self._follow_schema()
-        targets, spec = self._ready()
+        if self._targets is None:
+            raise RuntimeError("the table is used before `open` was true")
         # In a thread, so that the loop answers meanwhile.
-        return await asyncio.to_thread(self._laid_out, cut, spec, targets)
+        return await asyncio.to_thread(self._laid_out, cut, self._targets)
 
-    def _laid_out(self, cut: Slice, spec: TableSpec, targets: Targets) -> Prepared:
+    def _laid_out(self, cut: Slice, targets: Targets) -> Prepared:
         found = zip(cut.records, self._decoder.decode(cut.records), strict=True)
         changes = [(record, event) for record, event in found if event is not None]
         records, events = [r for r, _ in changes], [e for _, e in changes]
         recorded_ms = [record.timestamp_ms for record in records]
         try:
-            effects = merge(spec, events, recorded_ms)
+            effects = merge(targets, events, recorded_ms)
             parts = lay_out(targets, effects, events)
         except BadValue as error:
             raise self._refused(error, records) from error
@@ -300,16 +305,21 @@ class Table:
             raise TableStopped(self.name, f"its topic has the schema of {spec.full_name}")
         if spec != self._spec:
             tools = self._tools
-            self._targets = await prepare_targets(
-                tools.pool, tools.pipeline, spec, tools.target_schema
-            )
-            self._spec = spec
+            if self._targets is None:
+                self._check_columns(spec)
+            place = Place(tools.pipeline, tools.target_schema, settings_of(tools.tables, self.name))
+            prepared = await prepare_targets(tools.pool, spec, place)
+            for note in prepared.notes:
+                if note not in self._noted:
+                    log.warning("the source's schema changed", table=self.name, note=note)
+                    self._noted.add(note)
+            self._targets, self._spec = prepared.targets, spec
         return True
 
-    def _ready(self) -> tuple[Targets, TableSpec]:
-        if self._targets is None or self._spec is None:
-            raise RuntimeError("the table is used before `open` was true")
-        return self._targets, self._spec
+    def _check_columns(self, spec: TableSpec) -> None:
+        unknown = unknown_columns(self._tools.tables, self.name, [c.name for c in spec.columns])
+        if unknown:
+            raise TableStopped(self.name, "; ".join(unknown), "mend the settings")
 
     async def _retrying(self, operation: Callable[[], Awaitable[Result]], epoch: int) -> Result:
         """Try again while something is away, shown as a pause of the table."""

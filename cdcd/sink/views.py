@@ -8,7 +8,7 @@ As in the source, a partition that has nothing but statics is a row without a cl
 from collections.abc import Mapping, Sequence
 
 from cdcd.sink.pool import Connection
-from cdcd.sink.statements import TIMESTAMP, Targets, quoted
+from cdcd.sink.target import DELETED, TIMESTAMP, Targets, quoted
 
 RELATION = """
 SELECT c.oid, c.relkind::text
@@ -21,6 +21,7 @@ FROM pg_attribute a
 WHERE a.attrelid = $1::text::regclass AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum
 """
+_PASSES_OVER_DELETED = f"SELECT pg_get_viewdef($1::text::regclass) LIKE '%NOT _.{DELETED}%'"
 
 
 async def prepare_view(connection: Connection, targets: Targets) -> list[str]:
@@ -38,7 +39,8 @@ async def prepare_view(connection: Connection, targets: Targets) -> list[str]:
     present = [] if found is None else await connection.fetch(_COLUMNS_OF, view)
     before = [row["name"] for row in present]
     wanted = view_columns(targets, before)
-    if wanted != before:
+    passes_over = found is not None and await connection.fetchval(_PASSES_OVER_DELETED, view)
+    if wanted != before or passes_over is not targets.rows.soft_delete:
         await connection.execute(create_view(targets, wanted, kinds))
     return []
 
@@ -74,11 +76,17 @@ def create_view(targets: Targets, columns: Sequence[str], kinds: Mapping[str, st
             joined.append(f"r.{quoted(name)}")
             alone.append(f"NULL::{kinds[name]}")
     matches = " AND ".join(f"r.{quoted(n)} = s.{quoted(n)}" for n in partition)
+    # As the source answers: without rows that were deleted and stay in the tables.
+    row, static = ([f"NOT {t}.{quoted(DELETED)}"] if rows.soft_delete else [] for t in "rs")
     view = f"{quoted(rows.schema)}.{quoted(targets.full_name)}"
     return (
         f"CREATE OR REPLACE VIEW {view} AS "
         f"SELECT {', '.join(joined)} FROM {rows.quoted} AS r "
-        f"LEFT JOIN {statics.quoted} AS s ON {matches} "
-        f"UNION ALL SELECT {', '.join(alone)} FROM {statics.quoted} AS s "
-        f"WHERE NOT EXISTS (SELECT FROM {rows.quoted} AS r WHERE {matches})"
+        f"LEFT JOIN {statics.quoted} AS s ON {' AND '.join([matches, *static])}{_where(row)} "
+        f"UNION ALL SELECT {', '.join(alone)} FROM {statics.quoted} AS s"
+        + _where([f"NOT EXISTS (SELECT FROM {rows.quoted} AS r{_where([matches, *row])})", *static])
     )
+
+
+def _where(conditions: Sequence[str]) -> str:
+    return f" WHERE {' AND '.join(conditions)}" if conditions else ""

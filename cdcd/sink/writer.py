@@ -28,16 +28,15 @@ from cdcd.sink.ranges import RangeShape
 from cdcd.sink.rows import Part, patched_rows, request_of
 from cdcd.sink.statements import (
     SHAPE,
-    Target,
     apply,
     arrays,
     create_staging,
     delete_empty,
     find_empty,
-    quoted,
     read_columns,
     staged,
 )
+from cdcd.sink.target import Target, quoted
 
 # Up to here arrays are faster than COPY.
 ARRAYS_ROWS_MAX = 200
@@ -111,7 +110,7 @@ async def _apply(connection: Connection, part: Part, staging: str | None, number
 async def _emptied(connection: Connection, part: Part) -> list[int]:
     """The events of rows that have nothing but nulls now. A static row without values is none."""
     target = part.target
-    if target.is_static:
+    if target.is_static and not target.is_partial:
         await connection.execute(delete_empty(target), *_keys(part))
         return []
     found = await connection.fetch(find_empty(target), *_keys(part, part.ats))

@@ -205,6 +205,19 @@ class Feed:
         finally:
             await connection.close()
 
+    async def values(self, query: str, *names: str) -> list[tuple[Any, ...]]:
+        """Some columns of a query's rows."""
+        return [tuple(row[n] for n in names) for row in await self.rows(query)]
+
+    async def execute(self, *statements: str) -> None:
+        """Run statements, where `{s}` is the quoted target schema."""
+        connection = await self.connect()
+        try:
+            for statement in statements:
+                await connection.execute(statement.replace("{s}", f'"{self.schema}"'))
+        finally:
+            await connection.close()
+
 
 @asynccontextmanager
 async def sinking(plan: Plan) -> AsyncIterator[Board]:

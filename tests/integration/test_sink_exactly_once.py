@@ -21,8 +21,8 @@ from cdcd.sink.merge import merge
 from cdcd.sink.offsets import OffsetsMoved
 from cdcd.sink.pool import Pool
 from cdcd.sink.rows import lay_out
-from cdcd.sink.schema import prepare_database, prepare_targets
-from cdcd.sink.statements import targets_of
+from cdcd.sink.schema import Place, prepare_database, prepare_targets
+from cdcd.sink.target import targets_of
 from cdcd.sink.writer import Write, write
 from cdcd.transport.consumer import group_of
 from tests.integration.feeding import Feed, change, eventually, sinking, status, table
@@ -156,11 +156,12 @@ def _leaves(group: BaseExceptionGroup[Any]) -> list[BaseException]:
 
 async def _opened(pool: Pool, feed: Feed) -> None:
     await prepare_database(pool, feed.schema)
-    await prepare_targets(pool, feed.pipeline, COUNTED, feed.schema)
+    await prepare_targets(pool, COUNTED, Place(feed.pipeline, feed.schema))
 
 
 def _work(feed: Feed, events: Sequence[ChangeEvent], *moves: Move) -> Write:
-    parts = lay_out(targets_of(COUNTED, feed.schema), merge(COUNTED, events), events)
+    targets = targets_of(COUNTED, feed.schema)
+    parts = lay_out(targets, merge(targets, events), events)
     return Write(feed.topic(COUNTED), parts, moves, events)
 
 

@@ -20,7 +20,7 @@ from cdcd.model.refresh import Partition, Row
 from cdcd.ops.status import TableState
 from cdcd.sink.expiry import Sweeper
 from cdcd.sink.pool import Pool
-from cdcd.sink.statements import targets_of
+from cdcd.sink.target import targets_of
 from cdcd.transport.requests import Requests
 from tests.integration.feeding import LANES, Feed, change, eventually, sinking, status, table
 

@@ -8,12 +8,19 @@ import asyncpg
 import pytest
 
 from cdcd.config.settings import PostgresSettings
+from cdcd.config.tables import TableSettings
 from cdcd.model.control import Control
 from cdcd.model.errors import ConfigurationError, TableStopped
 from cdcd.ops.directions import Directions
 from cdcd.ops.status import TableState
 from cdcd.sink.pool import Pool
-from cdcd.sink.schema import STATE_VERSION, check_version, prepare_database, prepare_targets
+from cdcd.sink.schema import (
+    STATE_VERSION,
+    Place,
+    check_version,
+    prepare_database,
+    prepare_targets,
+)
 from tests.integration.feeding import Feed, change, eventually, sinking, status, table
 
 PLAIN = table("plain", "p:id int; r:v text")
@@ -23,10 +30,14 @@ async def rows_of(feed: Feed, query: str) -> list[tuple[Any, ...]]:
     return [tuple(row.values()) for row in await feed.rows(query)]
 
 
-async def prepare(feed: Feed, spec: Any = PLAIN, pipeline: str = "") -> None:
+async def prepare(
+    feed: Feed, spec: Any = PLAIN, pipeline: str = "", **settings: Any
+) -> tuple[str, ...]:
+    """Prepare the targets as a sink does; gives what is to be said of them."""
+    place = Place(pipeline or feed.pipeline, feed.schema, TableSettings(**settings))
     async with Pool(PostgresSettings(dsn=feed.postgres), "test") as pool:
         await prepare_database(pool, feed.schema)
-        await prepare_targets(pool, pipeline or feed.pipeline, spec, feed.schema)
+        return (await prepare_targets(pool, spec, place)).notes
 
 
 async def test_a_new_column_is_added_at_once(feed: Feed) -> None:

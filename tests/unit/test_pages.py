@@ -7,6 +7,7 @@ import pytest
 
 from cdcd.cli import page as commands
 from cdcd.config import page as settings
+from cdcd.model import types_page as types
 from cdcd.ops import metrics_page as metrics
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
@@ -14,7 +15,12 @@ DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 
 @pytest.mark.parametrize(
     ("name", "page"),
-    [("CONFIG.md", settings.page), ("METRICS.md", metrics.page), ("CLI.md", commands.page)],
+    [
+        ("CONFIG.md", settings.page),
+        ("METRICS.md", metrics.page),
+        ("CLI.md", commands.page),
+        ("TYPES.md", types.page),
+    ],
 )
 def test_generated_pages_are_fresh(name: str, page: Callable[[], str]) -> None:
     """The page in docs/ is what its program makes; `make format` makes it again."""

@@ -13,6 +13,7 @@ from cdcd.model.table import Column, ColumnKind, TableSpec
 from cdcd.sink.elements import Patch, patched
 from cdcd.sink.merge import Effect, Effects, Kind, merge
 from cdcd.sink.ranges import Ranges
+from cdcd.sink.target import targets_of
 
 SET = parse("set<int>")
 LIST = parse("list<int>")
@@ -29,6 +30,7 @@ TABLE = TableSpec(
         Column("s", parse("int"), ColumnKind.STATIC),
     ),
 )
+TARGETS = targets_of(TABLE, "s")
 SECOND = 1_000_000
 UUIDS = TableSpec(
     "ks",
@@ -87,7 +89,7 @@ def test_elements_on_what_is_not_known() -> None:
     """Changes of elements are folded; what they do to the row's value is for the target."""
     effect = only(
         merge(
-            TABLE,
+            TARGETS,
             [event("u", (1, 1, 1), {"n": put(1, 2)}), event("u", (1, 1, 1), {"n": remove(2)})],
         )
     )
@@ -97,7 +99,7 @@ def test_elements_on_what_is_not_known() -> None:
 
 def test_removals_alone_make_no_row() -> None:
     """A change that only removes elements changes a row that is there."""
-    effect = only(merge(TABLE, [event("u", (1, 1, 1), {"n": remove(2)})]))
+    effect = only(merge(TARGETS, [event("u", (1, 1, 1), {"n": remove(2)})]))
     assert effect.kind is Kind.UPDATE
     assert effect.may_be_empty
 
@@ -113,12 +115,12 @@ def test_elements_of_a_known_value() -> None:
         (event("r", key, {"a": 1}), [1]),
         (event("d", key), [1]),
     ):
-        assert only(merge(TABLE, [before, part])).values["n"] == expected
+        assert only(merge(TARGETS, [before, part])).values["n"] == expected
 
 
 def test_lists_are_read_again() -> None:
     """A change of some elements of a list asks for a refresh; what else it wrote is applied."""
-    effects = merge(TABLE, [event("u", (1, 1, 1), {"l": Elements([], ("k",)), "a": 5})])
+    effects = merge(TARGETS, [event("u", (1, 1, 1), {"l": Elements([], ("k",)), "a": 5})])
     assert effects.refreshes == [0]
     assert only(effects).values == {"a": 5}
 
@@ -133,8 +135,8 @@ def test_a_list_that_was_overwritten_since_is_known() -> None:
         event("r", (1, 1, 1), {"l": [1]}),
         event("p", (1,)),
     ):
-        assert merge(TABLE, [part, later]).refreshes == []
-        assert merge(TABLE, [later, part]).refreshes == [1]
+        assert merge(TARGETS, [part, later]).refreshes == []
+        assert merge(TARGETS, [later, part]).refreshes == [1]
 
 
 def test_rows_that_may_not_exist() -> None:
@@ -152,30 +154,30 @@ def test_rows_that_may_not_exist() -> None:
         ([event("c", key), event("d", key), event("u", key, {"a": 1})], True),
         ([event("d", key)], False),
     ):
-        assert only(merge(TABLE, [*before, null])).may_be_empty is unclear, before
+        assert only(merge(TARGETS, [*before, null])).may_be_empty is unclear, before
 
 
 def test_a_static_row_is_not_a_row() -> None:
     """Statics have effects of their own; a refresh without values is their end."""
-    effects = merge(TABLE, [event("u", (1,), {"s": 1}), event("c", (1, 1, 1))])
+    effects = merge(TARGETS, [event("u", (1,), {"s": 1}), event("c", (1, 1, 1))])
     assert list(effects.statics) == [(1,)]
     assert list(effects.rows) == [(1, 1, 1)]
-    gone = merge(TABLE, [event("u", (1,), {"s": 1}), event("r", (1,))])
+    gone = merge(TARGETS, [event("u", (1,), {"s": 1}), event("r", (1,))])
     assert gone.statics[1,].kind is Kind.DELETE
 
 
 def test_a_partition_delete_takes_the_statics() -> None:
     """What the batch wrote to the static row before goes, and what comes after stays."""
     write, delete = event("u", (1,), {"s": 1}), event("p", (1,))
-    assert merge(TABLE, [write, delete]).statics == {}
-    assert merge(TABLE, [delete, write]).statics[1,].values == {"s": 1}
+    assert merge(TARGETS, [write, delete]).statics == {}
+    assert merge(TARGETS, [delete, write]).statics[1,].values == {"s": 1}
 
 
 def test_a_range_that_postgres_cannot_find() -> None:
     """Its rows of the batch are deleted one by one, and the partition is read for the others."""
     low, high = "00000000-0000-4000-8000-000000000000", "f0000000-0000-4000-8000-000000000000"
     effects = merge(
-        UUIDS,
+        targets_of(UUIDS, "s"),
         [
             event("c", (1, high), table=UUIDS),
             event("c", (1, low), table=UUIDS),
@@ -196,11 +198,11 @@ def test_expiry_is_that_of_what_the_row_holds() -> None:
     key = (1, 1, 1)
     long = event("u", key, {"a": 1}, ttl_seconds=9, time_us=SECOND)
     short = event("u", key, {"n": put(1)}, ttl_seconds=2, time_us=SECOND)
-    expires = only(merge(TABLE, [long, short], [1500, 1500])).expires
+    expires = only(merge(TARGETS, [long, short], [1500, 1500])).expires
     assert expires == (3 * SECOND, 11 * SECOND + SECOND // 2)
-    assert merge(TABLE, [long, short]).expires_ms == 3000
-    assert only(merge(TABLE, [long, event("d", key)])).expires is None
-    assert merge(TABLE, [event("u", key, {"a": 1})]).expires_ms is None
+    assert merge(TARGETS, [long, short]).expires_ms == 3000
+    assert only(merge(TARGETS, [long, event("d", key)])).expires is None
+    assert merge(TARGETS, [event("u", key, {"a": 1})]).expires_ms is None
 
 
 def test_a_write_time_of_the_writers_choice() -> None:
@@ -209,11 +211,11 @@ def test_a_write_time_of_the_writers_choice() -> None:
     """
     future = event("u", (1, 1, 1), {"a": 1}, ttl_seconds=2, time_us=500 * SECOND)
     past = event("u", (1, 1, 1), {"a": 1}, ttl_seconds=2, time_us=SECOND)
-    assert only(merge(TABLE, [future], [10_000])).expires == (12 * SECOND, 13 * SECOND)
-    assert only(merge(TABLE, [past], [10_000])).expires == (3 * SECOND, 13 * SECOND)
+    assert only(merge(TARGETS, [future], [10_000])).expires == (12 * SECOND, 13 * SECOND)
+    assert only(merge(TARGETS, [past], [10_000])).expires == (3 * SECOND, 13 * SECOND)
 
 
-RANGES = Ranges(TABLE)
+RANGES = Ranges(TARGETS.clustering_key)
 
 
 def apply_one(rows: State, statics: State, change: ChangeEvent) -> None:
@@ -254,7 +256,7 @@ def _write(state: State, key: tuple[Any, ...], change: ChangeEvent, *, exists: b
 
 def apply_batch(rows: State, statics: State, batch: Sequence[ChangeEvent]) -> None:
     """What the merged effects of a batch do, as the statements would."""
-    merged = merge(TABLE, batch)
+    merged = merge(TARGETS, batch)
     for partition in merged.partition_deletes:
         statics.pop(partition, None)
         for found in [k for k in rows if k[:1] == partition]:

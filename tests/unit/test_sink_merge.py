@@ -12,6 +12,7 @@ from cdcd.model.change import ChangeEvent, Operation
 from cdcd.model.cqltype import parse
 from cdcd.model.table import Column, ColumnKind, TableSpec
 from cdcd.sink.merge import BadValue, Effect, Kind, merge
+from cdcd.sink.target import targets_of
 
 TABLE = TableSpec(
     "ks",
@@ -23,6 +24,8 @@ TABLE = TableSpec(
         Column("b", parse("text"), ColumnKind.REGULAR),
     ),
 )
+
+TARGETS = targets_of(TABLE, "s")
 
 Rows = dict[tuple[Any, ...], dict[str, Any]]
 
@@ -46,7 +49,7 @@ def event(
 
 
 def only_effect(*events: ChangeEvent) -> Effect:
-    (effect,) = merge(TABLE, events).rows.values()
+    (effect,) = merge(TARGETS, events).rows.values()
     return effect
 
 
@@ -121,7 +124,7 @@ def test_a_refresh_replaces_the_row() -> None:
 def test_a_partition_delete_drops_the_partitions_effects() -> None:
     """Only effects of that partition go, and only those from before the delete."""
     merged = merge(
-        TABLE,
+        TARGETS,
         [
             event("c", (1, 1), {"a": "x"}),
             event("c", (2, 1), {"a": "x"}),
@@ -142,7 +145,7 @@ def test_keys_are_compared_as_postgres_compares_them() -> None:
     events = [
         ChangeEvent(table, Operation.CREATE, (ns,), (), 1, 0, None, {}) for ns in (1000, 1999)
     ]
-    assert len(merge(table, events).rows) == 1
+    assert len(merge(targets_of(table, "s"), events).rows) == 1
 
 
 def test_keys_of_nested_types_can_be_merged() -> None:
@@ -151,7 +154,7 @@ def test_keys_of_nested_types_can_be_merged() -> None:
     table = TableSpec("ks", "t", (column,))
     key = [{"key": 1, "value": {"scale": 0, "value": b"\x07"}}]
     events = [ChangeEvent(table, Operation.CREATE, (key,), (), 1, 0, None, {}) for _ in range(2)]
-    assert list(merge(table, events).rows) == [('[[1,"7"]]',)]
+    assert list(merge(targets_of(table, "s"), events).rows) == [('[[1,"7"]]',)]
 
 
 def test_a_key_that_cannot_be_stored_is_named_without_its_value() -> None:
@@ -160,7 +163,7 @@ def test_a_key_that_cannot_be_stored_is_named_without_its_value() -> None:
     good = ChangeEvent(table, Operation.CREATE, ("fine",), (), 1, 0, None, {})
     bad = ChangeEvent(table, Operation.CREATE, ("secret\0",), (), 1, 0, None, {})
     with pytest.raises(BadValue) as caught:
-        merge(table, [good, bad])
+        merge(targets_of(table, "s"), [good, bad])
     assert caught.value.at == 1
     assert '"p" (text)' in str(caught.value)
     assert "secret" not in str(caught.value)
@@ -187,7 +190,7 @@ def apply_one(rows: Rows, change: ChangeEvent) -> None:
 
 def apply_batch(rows: Rows, batch: Sequence[ChangeEvent]) -> None:
     """What the merged effects of a batch do, as the statements would."""
-    merged = merge(TABLE, batch)
+    merged = merge(TARGETS, batch)
     for partition in merged.partition_deletes:
         for found in [k for k in rows if k[:1] == partition]:
             del rows[found]

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from cdcd.model.change import Bounds
 from cdcd.model.cqltype import parse
 from cdcd.model.table import Column, ColumnKind, TableSpec
-from cdcd.sink.ranges import EXPRESSIONS, Ranges, RangeShape
-from cdcd.sink.statements import apply, range_columns, targets_of
+from cdcd.sink.orders import EXPRESSIONS
+from cdcd.sink.ranges import Ranges, RangeShape
+from cdcd.sink.statements import apply, range_columns
+from cdcd.sink.target import targets_of
 
 
 def table(*clustering: str) -> TableSpec:
@@ -23,7 +25,11 @@ def table(*clustering: str) -> TableSpec:
     return TableSpec("ks", "t", tuple(columns))
 
 
-MIXED = Ranges(table("int", "-int", "int"))
+def ranges_of(spec: TableSpec) -> Ranges:
+    return Ranges(targets_of(spec, "s").clustering_key)
+
+
+MIXED = ranges_of(table("int", "-int", "int"))
 
 PREFIX = st.lists(st.integers(0, 2), max_size=3).map(tuple)
 BOUNDS = st.builds(Bounds, PREFIX, st.booleans(), PREFIX, st.booleans())
@@ -53,7 +59,7 @@ def test_the_statement_of_a_range() -> None:
     round where the column is descending, and text by its bytes.
     """
     spec = table("int", "-int", "text")
-    ranges, target = Ranges(spec), targets_of(spec, "s").rows
+    ranges, target = ranges_of(spec), targets_of(spec, "s").rows
     bounds = Bounds((1, 5), False, (1, 2, "x"), True)
     shape = ranges.shape(bounds)
     assert shape == RangeShape(1, 1, False, 2, True)
@@ -80,7 +86,7 @@ def test_orders_that_postgres_does_not_have(text: str) -> None:
     """A range over such a column has no statement, but one that gives its value has."""
     values = {"inet": ("10.0.0.1", "::1"), "time": (1, 2), "double": (0.0, 1.0)}
     low, high = values.get(text, ([1], [2]) if "list" in text else (UUIDS[0], UUIDS[1]))
-    ranges = Ranges(table(text, "int"))
+    ranges = ranges_of(table(text, "int"))
     assert ranges.shape(Bounds((low,), True, (high,), True)) is None
     assert ranges.shape(Bounds((low,), True, (), True)) is None
     assert ranges.shape(Bounds((low,), True, (low,), True)) is not None
@@ -92,8 +98,8 @@ UUIDS = ("00000000-0000-4000-8000-000000000000", "10000000-0000-4000-8000-000000
 
 def test_a_bound_that_postgres_cannot_hold() -> None:
     """A range with such a bound has no row, and has to be read instead."""
-    assert Ranges(table("text")).row(Bounds(("a\0",), True, (), True)) is None
-    assert Ranges(table("timestamp")).row(Bounds((2**62,), True, (), True)) is None
+    assert ranges_of(table("text")).row(Bounds(("a\0",), True, (), True)) is None
+    assert ranges_of(table("timestamp")).row(Bounds((2**62,), True, (), True)) is None
 
 
 def test_every_ordered_type_is_atomic() -> None:

@@ -8,7 +8,7 @@ from cdcd.model.cqltype import parse
 from cdcd.model.table import Column, ColumnKind, TableSpec
 from cdcd.sink.merge import BadValue, Effect, Effects, Kind
 from cdcd.sink.rows import lay_out
-from cdcd.sink.statements import targets_of
+from cdcd.sink.target import targets_of
 
 TABLE = TableSpec(
     "ks",

@@ -11,18 +11,16 @@ from cdcd.model.table import Column, ColumnKind, TableSpec
 from cdcd.sink.merge import Kind
 from cdcd.sink.statements import (
     Shape,
-    Target,
     add_columns,
     apply,
     arrays,
     create,
     create_staging,
     literal,
-    quoted,
     shape_columns,
     staged,
-    targets_of,
 )
+from cdcd.sink.target import quoted, targets_of
 
 TABLE = TableSpec(
     "ks",
@@ -93,10 +91,9 @@ def test_quoting_ends_where_the_name_ends(name: str) -> None:
 def test_odd_names_are_quoted_wherever_they_stand(kind: Kind) -> None:
     """With quoted parts taken out, nothing of a hostile name is left in any statement."""
     evil = 'x"; DROP TABLE users; --'
+    key = Column(evil + "k", parse("int"), ColumnKind.CLUSTERING)
     column = Column(evil, parse("int"), ColumnKind.REGULAR)
-    target = Target(
-        evil, evil, (Column(evil + "k", parse("int"), ColumnKind.CLUSTERING),), (column,)
-    )
+    target = targets_of(TableSpec("ks", evil, (key, column)), evil).rows
     columns = (evil + "k",) if kind is Kind.DELETE else (evil,)
     shape = Shape(kind, columns)
     texts = [
