@@ -230,6 +230,10 @@ class LaneLog:
         offsets = [TopicPartition(self._topic, lane, self._offsets.get(lane, 0)) for lane in lanes]
         return offsets, self._group
 
+    def stood_still(self) -> bool:
+        """Whether this process was stopped lately, for so long that it may be its own successor."""
+        return self._watch.stalled_lately
+
     async def close(self) -> None:
         """Leave without a word: a static member's lanes wait for it for the session's timeout."""
         await self._consuming.call(self._consumer.close)

@@ -57,8 +57,9 @@ class PublishingLanes:
     ) -> AsyncIterator[Self]:
         """Join the pipeline's lanes, whose topic is there. Raises Transient or Fatal."""
         worker = Worker(settings.name, settings.instance, settings.lanes)
-        publisher = Publisher(settings.kafka, worker.id, lanes_topic(settings.name))
         async with LaneLog.open(settings.kafka, worker, Topics(settings.kafka)) as lane_log:
+            topic, stood_still = lanes_topic(settings.name), lane_log.stood_still
+            publisher = Publisher(settings.kafka, worker.id, topic, stood_still)
             lanes = cls(settings, lane_log, publisher, registry, board)
             try:
                 await lanes._publishing.call(publisher.open)

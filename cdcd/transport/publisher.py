@@ -7,7 +7,7 @@ on Bufstream 0.1.0 has the reasons). What was committed is then found there.
 
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,7 +113,15 @@ class Unpublishable(Exception):
 class Publisher:
     """A transactional producer. Every method blocks and belongs to one thread."""
 
-    def __init__(self, settings: KafkaSettings, transactional_id: str, lanes_topic: str) -> None:
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        transactional_id: str,
+        lanes_topic: str,
+        stood_still: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`stood_still` says whether the process was stopped lately, for a whole session."""
+        self._stood_still = stood_still
         timeout_ms = int(settings.transaction_timeout_seconds * 1000)
         self._timeout_seconds = settings.request_timeout_seconds
         self._transaction_seconds = settings.transaction_timeout_seconds
@@ -171,9 +179,12 @@ class Publisher:
             raise
         except KafkaException as error:
             self._abort()
+            # Brokers fence who let a transaction time out, or came back to the group under its own
+            # name, as they fence a second worker of the name.
             if time.monotonic() - began > self._transaction_seconds:
-                # Brokers fence who let a transaction time out as they fence a second worker.
                 raise Transient("Kafka: publishing took longer than a transaction may") from error
+            if self._stood_still():
+                raise Transient("Kafka: publishing: this worker stood still") from error
             raise failure(error, "publishing") from error
 
     def _produce_changes(self, flush: Flush) -> None:

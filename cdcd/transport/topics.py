@@ -1,6 +1,7 @@
 """Topics: their names, their making, their ends. cdcd makes its topics itself."""
 
 import asyncio
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -28,6 +29,9 @@ _INTERNAL = "cdcd"
 
 # A change holds a row, which may be larger than the brokers' default of 1 MiB.
 RECORD_BYTES_MAX = 10 * 1024 * 1024
+
+# How soon a topic that a broker does not know yet is asked for again.
+_UNKNOWN_SECONDS = 0.1
 
 
 def change_topic(pipeline: str, table: TableSpec) -> str:
@@ -111,13 +115,20 @@ class Topics:
             )
 
     async def _setting(self, topic: str, setting: str) -> str:
+        """A topic's setting. Brokers learn of a new topic a moment after it was made."""
         resource = ConfigResource(ResourceType.TOPIC, topic)
-        future = self._admin.describe_configs([resource])[resource]
-        try:
-            found = await asyncio.to_thread(future.result, self._timeout_seconds)
-        except KafkaException as error:
-            raise failure(error, f"describing topic {topic}") from error
-        return str(found[setting].value)
+        ends = time.monotonic() + self._timeout_seconds
+        while True:
+            future = self._admin.describe_configs([resource])[resource]
+            try:
+                found = await asyncio.to_thread(future.result, self._timeout_seconds)
+            except KafkaException as error:
+                unknown = error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+                if not unknown or time.monotonic() > ends:
+                    raise failure(error, f"describing topic {topic}") from error
+                await asyncio.sleep(_UNKNOWN_SECONDS)
+            else:
+                return str(found[setting].value)
 
     async def _make(self, name: str, partitions: int, config: dict[str, str]) -> int:
         known = (await self.partitions()).get(name)

@@ -114,6 +114,22 @@ async def test_a_worker_that_left_cannot_commit(pipeline: Pipeline) -> None:
     assert await pipeline.positions() == {}
 
 
+async def test_a_worker_that_stood_still_is_its_own_successor(pipeline: Pipeline) -> None:
+    """A worker that was stopped, and whose consumer is back in the group before its transaction is
+    refused, begins again: exit code 2 would keep a service down.
+    """
+    async with pipeline.member("a") as first:
+        stale = first.fence(await assigned(first), range(LANES))
+    publisher = Publisher(pipeline.settings, f"{pipeline.name}-a", pipeline.topic, lambda: True)
+    publisher.open()
+    async with pipeline.member("a") as again:
+        await assigned(again)
+        with pytest.raises(Transient):
+            publisher.publish(flush(stale, [(0, 99)]))
+    publisher.close()
+    assert await pipeline.positions() == {}
+
+
 async def test_a_lost_assignment_publishes_nothing(pipeline: Pipeline) -> None:
     """A worker whose lanes are being divided anew knows it before it asks the brokers."""
     async with pipeline.member("a") as first:
