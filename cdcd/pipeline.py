@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from cdcd.config.settings import Settings
+from cdcd.config.tables import require_columns
 from cdcd.model.errors import Fatal, Transient, leading
 from cdcd.ops import health
 from cdcd.ops.board import Board
@@ -82,7 +83,10 @@ async def _run_source(
         await starting.reach(session.connect)
         schema = await starting.reach(lambda: read_schema(session))
         patterns = directions.now.tables
-        find(schema, patterns).require(patterns)
+        found = find(schema, patterns)
+        found.require(patterns)
+        columns = {n: [c.name for c in t.spec.columns] for n, t in found.tables.items()}
+        require_columns(settings.tables, columns)
         source = source_stage.Source(session, settings.source, directions, start, board)
 
         async def once() -> None:

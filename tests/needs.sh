@@ -5,6 +5,7 @@ set -eu
 
 declare -A packages=(
     [chromium]=chromium
+    [pgbouncer]=pgbouncer
     [promtool]=prometheus
 )
 

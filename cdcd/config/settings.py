@@ -110,6 +110,8 @@ class PostgresSettings(Section):
     """Schema of the replicated tables; made when it is not there."""
     pool_connections_max: int = Field(8, ge=1)
     """Connections that the sink may hold."""
+    transaction_pooling: bool = False
+    """Whether PgBouncer in transaction mode stands between: nothing then outlives a transaction."""
     connect_timeout_seconds: float = Field(5.0, gt=0)
     """Limit for one connection attempt."""
     statement_timeout_seconds: float = Field(60.0, gt=0)

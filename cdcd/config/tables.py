@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from cdcd.config.section import Section
+from cdcd.model.errors import ConfigurationError
 
 
 class ColumnSettings(Section):
@@ -75,6 +76,15 @@ def unknown_columns(entries: TableEntries, table: str, columns: Collection[str])
         for pattern in _matching(entries, table)
         for name in sorted(entries[pattern].named_columns.difference(columns))
     ]
+
+
+def require_columns(entries: TableEntries, tables: Mapping[str, Collection[str]]) -> None:
+    """Raise ConfigurationError where entries name columns that the tables, by name, do not have."""
+    faults = [
+        f for name, columns in tables.items() for f in unknown_columns(entries, name, columns)
+    ]
+    if faults:
+        raise ConfigurationError("; ".join(faults), "mend [tables] in the settings")
 
 
 def _matching(entries: TableEntries, table: str) -> list[str]:

@@ -62,8 +62,7 @@ class Kind(Enum):
 
 # By SQLSTATE or its class, the longer one wins (PostgreSQL manual, appendix A).
 SQLSTATES = {
-    "08": Kind.TRANSIENT,  # connection
-    "08P01": Kind.FATAL,  # protocol violation
+    "08": Kind.TRANSIENT,  # connection; 08P01 is also what PgBouncer says when PostgreSQL is away
     "0A000": Kind.TABLE,  # feature not supported
     "21": Kind.REJECTED,  # cardinality: two keys that PostgreSQL cannot tell apart
     "22": Kind.REJECTED,  # data
@@ -123,6 +122,10 @@ _DRIVER_ERRORS = (
     asyncpg.InternalClientError,
     OSError,
 )
+# What a pooler that gives each transaction another session makes of statements prepared before,
+# and what PgBouncer says to settings of a session.
+_POOLED = asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError
+_STARTUP_PARAMETER = "unsupported startup parameter"
 
 
 def failure(error: Exception) -> CdcdError:
@@ -141,15 +144,25 @@ def failure(error: Exception) -> CdcdError:
         # The driver quotes the URL here, and the URL has the password.
         return ConfigurationError("PostgreSQL: [postgres] dsn is not a connection URL")
     if isinstance(error, asyncpg.PostgresError):
-        kind = kind_of(error.sqlstate)
-        hint = "see [postgres] in the settings" if kind is Kind.CONFIGURATION else ""
-        return _ERRORS[kind](f"PostgreSQL: {_said(error, kind)}", hint)
+        return _reported(error)
     if isinstance(error, ssl.SSLCertVerificationError):
         return ConfigurationError(f"PostgreSQL: {error.verify_message}", "see [postgres] dsn")
     if isinstance(error, TimeoutError):
         return Transient("PostgreSQL: no answer in time")
     said = error.strerror if isinstance(error, OSError) else None
     return Transient(f"PostgreSQL: {said or error}")
+
+
+def _reported(error: asyncpg.PostgresError) -> CdcdError:
+    """What an error means that the server, or a pooler before it, has sent."""
+    if isinstance(error, _POOLED) or _STARTUP_PARAMETER in str(error):
+        return ConfigurationError(
+            f"PostgreSQL: {error}",
+            "if this is PgBouncer in transaction mode: set `transaction_pooling` in [postgres]",
+        )
+    kind = kind_of(error.sqlstate)
+    hint = "see [postgres] in the settings" if kind is Kind.CONFIGURATION else ""
+    return _ERRORS[kind](f"PostgreSQL: {_said(error, kind)}", hint)
 
 
 def _said(error: asyncpg.PostgresError, kind: Kind) -> str:
@@ -190,10 +203,12 @@ def _same(value: Any) -> Any:
 
 
 async def _prepare(connection: Any) -> None:
-    for name in _TUPLE_TYPES:
-        await connection.set_type_codec(
-            name, schema="pg_catalog", encoder=_same, decoder=_same, format="tuple"
-        )
+    # In a transaction: behind PgBouncer the steps of one query could reach two sessions.
+    async with connection.transaction():
+        for name in _TUPLE_TYPES:
+            await connection.set_type_codec(
+                name, schema="pg_catalog", encoder=_same, decoder=_same, format="tuple"
+            )
 
 
 class Pool:
@@ -203,31 +218,37 @@ class Pool:
         self._settings = settings
         self._application_name = application_name
         self._pool: asyncpg.Pool[Any] | None = None
+        limit_ms = str(int(settings.statement_timeout_seconds * 1000))
+        self._session = {
+            "statement_timeout": limit_ms,
+            # A worker that is gone without a word gives its locks back.
+            "idle_in_transaction_session_timeout": limit_ms,
+            # Quoted identifiers mean what they say whatever the database's default is.
+            "search_path": "pg_catalog, pg_temp",
+        }
+
+    @property
+    def keeps_sessions(self) -> bool:
+        """Whether a connection is one session; behind a pooler a transaction is all there is."""
+        return not self._settings.transaction_pooling
 
     async def __aenter__(self) -> Self:
         settings = self._settings
-        timeout = settings.statement_timeout_seconds
+        session = self._session if self.keeps_sessions else {}
         with ours():
             self._pool = await asyncpg.create_pool(
                 settings.dsn.get_secret_value(),
                 min_size=0,
                 max_size=settings.pool_connections_max,
                 timeout=settings.connect_timeout_seconds,
-                command_timeout=timeout + _ANSWER_SECONDS,
+                command_timeout=settings.statement_timeout_seconds + _ANSWER_SECONDS,
                 init=_prepare,
                 connection_class=Connection,
-                statement_cache_size=STATEMENTS_MAX,
+                statement_cache_size=STATEMENTS_MAX if self.keeps_sessions else 0,
                 max_cached_statement_lifetime=0,
                 max_inactive_connection_lifetime=IDLE_SECONDS,
                 reset=_keep,
-                server_settings={
-                    "application_name": self._application_name,
-                    "statement_timeout": str(int(timeout * 1000)),
-                    # A worker that is gone without a word gives its locks back.
-                    "idle_in_transaction_session_timeout": str(int(timeout * 1000)),
-                    # Quoted identifiers mean what they say whatever the database's default is.
-                    "search_path": "pg_catalog, pg_temp",
-                },
+                server_settings={"application_name": self._application_name, **session},
             )
         return self
 
@@ -242,7 +263,22 @@ class Pool:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """A connection; errors of the driver leave the block as ours."""
+        """A connection; errors of the driver leave the block as ours. Without sessions of its own
+        it is in a transaction, whose end is the block's.
+        """
+        async with self._acquired() as connection:
+            if self.keeps_sessions:
+                yield connection
+                return
+            async with connection.transaction():
+                connection.staging.clear()
+                # One message: without arguments several statements go together.
+                settings = (f"SET LOCAL {n} = {_constant(v)}" for n, v in self._session.items())
+                await connection.execute("; ".join(settings))
+                yield connection
+
+    @asynccontextmanager
+    async def _acquired(self) -> AsyncIterator[Connection]:
         if self._pool is None:
             raise RuntimeError("the pool is used outside of its `async with`")
         with ours():
@@ -259,13 +295,22 @@ class Pool:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """A connection in a transaction of its own."""
-        async with self.connection() as connection, connection.transaction():
-            yield connection
+        async with self.connection() as connection:
+            if not self.keeps_sessions:
+                yield connection
+                return
+            async with connection.transaction():
+                yield connection
 
     async def ping(self) -> None:
         """Return when PostgreSQL answers."""
         async with self.transaction() as connection:
             await connection.fetchval("SELECT 1")
+
+
+def _constant(value: str) -> str:
+    """A setting's value; a list of schemas is no single constant."""
+    return value if "," in value else f"'{value}'"
 
 
 async def _keep(_: Any) -> None:

@@ -65,14 +65,15 @@ def evolve(target: Target, retyped: Sequence[tuple[str, str]], freed: Sequence[s
     return f"ALTER TABLE {target.quoted} {', '.join(lines)}"
 
 
-def create_staging(target: Target, name: str) -> str:
-    """A table of the connection's own for the rows of one batch.
+def create_staging(target: Target, name: str, *, is_kept: bool = True) -> str:
+    """A table of the session's own for the rows of one batch; kept for others, or dropped with it.
 
     It holds key and columns, and the number of the shape that says which of them are set.
     """
     lines = [f"{quoted(SHAPE)} smallint"]
     lines += [f"{quoted(name)} {kind}" for name, kind in target.typed_columns]
-    return f"CREATE TEMPORARY TABLE {quoted(name)} ({', '.join(lines)}) ON COMMIT DELETE ROWS"
+    end = "DELETE ROWS" if is_kept else "DROP"
+    return f"CREATE TEMPORARY TABLE {quoted(name)} ({', '.join(lines)}) ON COMMIT {end}"
 
 
 def staged(name: str) -> str:

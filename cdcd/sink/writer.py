@@ -8,7 +8,7 @@ before it touches a row, and two owners wait for each other there and nowhere el
 
 A small batch goes as arrays in the statements' parameters. A big one is copied in binary into a
 staging table of the connection's own; those cost time at every commit of their connection, so a
-connection keeps few of them.
+connection keeps few of them. Behind a pooler the table is made and dropped in the transaction.
 
 Changes of elements are merged with what the rows have within the transaction: this worker alone
 writes them. What only the source can tell is asked for before the commit that makes it necessary.
@@ -67,7 +67,7 @@ async def write(pool: Pool, pipeline: str, work: Write, ask: Ask) -> None:
     raises, the transaction may have been committed when the connection was lost in the end of it.
     """
     async with pool.connection() as connection:
-        staging = await _staging_tables(connection, work.parts)
+        staging = await _staging_tables(connection, work.parts, is_kept=pool.keeps_sessions)
         async with connection.transaction():
             await offsets.advance(connection, pipeline, work.topic, work.moves)
             unclear = list(work.refreshes)
@@ -126,15 +126,17 @@ def _columns(rows: Rows) -> list[Sequence[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-async def _staging_tables(connection: Connection, parts: Sequence[Part]) -> dict[Target, str]:
+async def _staging_tables(
+    connection: Connection, parts: Sequence[Part], *, is_kept: bool
+) -> dict[Target, str]:
     """By target, the staging tables of a big batch; none for a small one."""
     if sum(len(part.rows) for part in parts) <= ARRAYS_ROWS_MAX:
         return {}
     targets = dict.fromkeys(part.target for part in parts)
-    return {target: await _staging(connection, target) for target in targets}
+    return {target: await _staging(connection, target, is_kept=is_kept) for target in targets}
 
 
-async def _staging(connection: Connection, target: Target) -> str:
+async def _staging(connection: Connection, target: Target, *, is_kept: bool) -> str:
     """The connection's staging table for the target, made if need be.
 
     A name is never used twice: statements prepared for the one before would read it wrongly.
@@ -148,6 +150,6 @@ async def _staging(connection: Connection, target: Target) -> str:
         await connection.execute(f"DROP TABLE {quoted(known[oldest])}")
         del known[oldest]
     name = f"cdcd_staging_{next(connection.staging_numbers)}"
-    await connection.execute(create_staging(target, name))
+    await connection.execute(create_staging(target, name, is_kept=is_kept))
     known[target] = name
     return name

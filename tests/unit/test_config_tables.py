@@ -6,7 +6,13 @@ import pytest
 
 from cdcd.config.origin import origins, unknown_variables
 from cdcd.config.settings import load
-from cdcd.config.tables import ColumnSettings, TableSettings, settings_of, unknown_columns
+from cdcd.config.tables import (
+    ColumnSettings,
+    TableSettings,
+    require_columns,
+    settings_of,
+    unknown_columns,
+)
 from cdcd.model.errors import ConfigurationError
 
 
@@ -68,6 +74,17 @@ def test_an_unknown_column_is_said_with_its_entry(given: TableSettings) -> None:
     """A column that the table does not have is named with the entry that names it."""
     found = unknown_columns({"ks.*": given, "other.*": given}, "ks.users", ["id", "name"])
     assert found == ['[tables."ks.*"] names the column "nmae", which ks.users does not have']
+
+
+def test_unknown_columns_are_wrong_settings() -> None:
+    """At the start each of them is named at once, and nothing runs."""
+    entries = {"*": TableSettings(include=("nmae",)), "ks.a": TableSettings(exclude=("x",))}
+    with pytest.raises(ConfigurationError) as caught:
+        require_columns(entries, {"ks.a": ["id"], "ks.b": ["id", "nmae"]})
+    assert 'column "nmae", which ks.a' in caught.value.message
+    assert 'column "x", which ks.a' in caught.value.message
+    assert "ks.b" not in caught.value.message
+    require_columns({"ks.b": entries["*"]}, {"ks.b": ["id", "nmae"]})
 
 
 def test_known_columns_are_no_fault() -> None:

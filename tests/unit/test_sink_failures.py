@@ -13,7 +13,7 @@ from cdcd.transport.records import Partition
     ("sqlstate", "kind"),
     [
         ("08006", Kind.TRANSIENT),
-        ("08P01", Kind.FATAL),
+        ("08P01", Kind.TRANSIENT),
         ("22001", Kind.REJECTED),
         ("23505", Kind.REJECTED),
         ("25006", Kind.TRANSIENT),
