@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
 from typing import Any
 
 from confluent_kafka import (
@@ -30,8 +31,9 @@ _INTERNAL = "cdcd"
 # A change holds a row, which may be larger than the brokers' default of 1 MiB.
 RECORD_BYTES_MAX = 10 * 1024 * 1024
 
-# How soon a topic that a broker does not know yet is asked for again.
+# How soon a topic that a broker does not know yet is asked for again, and for how long.
 _UNKNOWN_SECONDS = 0.1
+_UNKNOWN_SECONDS_MAX = 5.0
 
 
 def change_topic(pipeline: str, table: TableSpec) -> str:
@@ -115,20 +117,30 @@ class Topics:
             )
 
     async def _setting(self, topic: str, setting: str) -> str:
-        """A topic's setting. Brokers learn of a new topic a moment after it was made."""
         resource = ConfigResource(ResourceType.TOPIC, topic)
-        ends = time.monotonic() + self._timeout_seconds
+
+        def ask() -> "Future[Any]":
+            return self._admin.describe_configs([resource])[resource]
+
+        found = await self._answer(ask(), ask, f"describing topic {topic}")
+        return str(found[setting].value)
+
+    async def _answer(
+        self, future: "Future[Any]", again: Callable[[], "Future[Any]"], doing: str
+    ) -> Any:
+        """What the brokers answer. They learn of a new topic a moment after it was made, so they
+        are asked `again` about an unknown one for a while.
+        """
+        ends = time.monotonic() + _UNKNOWN_SECONDS_MAX
         while True:
-            future = self._admin.describe_configs([resource])[resource]
             try:
-                found = await asyncio.to_thread(future.result, self._timeout_seconds)
+                return await asyncio.to_thread(future.result, self._timeout_seconds)
             except KafkaException as error:
                 unknown = error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART
                 if not unknown or time.monotonic() > ends:
-                    raise failure(error, f"describing topic {topic}") from error
-                await asyncio.sleep(_UNKNOWN_SECONDS)
-            else:
-                return str(found[setting].value)
+                    raise failure(error, doing) from error
+            await asyncio.sleep(_UNKNOWN_SECONDS)
+            future = again()
 
     async def _make(self, name: str, partitions: int, config: dict[str, str]) -> int:
         known = (await self.partitions()).get(name)
@@ -177,19 +189,20 @@ class Topics:
     async def _offsets(
         self, partitions: Iterable[tuple[str, int]], spec: OffsetSpec, level: IsolationLevel
     ) -> Mapping[tuple[str, int], int]:
-        wanted = {TopicPartition(topic, partition): spec for topic, partition in partitions}
-        if not wanted:
-            return {}
-        futures = self._admin.list_offsets(
-            wanted, isolation_level=level, request_timeout=self._timeout_seconds
-        )
+        wanted = [TopicPartition(topic, partition) for topic, partition in partitions]
+
+        def ask(some: Iterable[TopicPartition]) -> "dict[TopicPartition, Future[Any]]":
+            return self._admin.list_offsets(
+                dict.fromkeys(some, spec),
+                isolation_level=level,
+                request_timeout=self._timeout_seconds,
+            )
+
         found = {}
-        for partition, future in futures.items():
-            try:
-                result = await asyncio.to_thread(future.result, self._timeout_seconds)
-            except KafkaException as error:
-                raise failure(error, f"asking for offsets of {partition.topic}") from error
-            found[partition.topic, partition.partition] = result.offset
+        for at, future in (ask(wanted) if wanted else {}).items():
+            doing = f"asking for offsets of {at.topic}"
+            result = await self._answer(future, lambda at=at: ask([at])[at], doing)  # type: ignore[misc]
+            found[at.topic, at.partition] = result.offset
         return found
 
     async def _metadata(self, doing: str) -> Any:

@@ -2,10 +2,11 @@
 
 import itertools
 import os
+import time
 from collections.abc import AsyncIterator
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, ConfigResource
 
 from cdcd.config.settings import KafkaSettings
@@ -40,11 +41,19 @@ async def name(settings: KafkaSettings) -> AsyncIterator[str]:
 
 
 def config_of(settings: KafkaSettings, name: str) -> dict[str, str]:
-    """A topic's settings as the broker has them."""
+    """A topic's settings as the broker has them, once it knows the topic."""
     admin = AdminClient({"bootstrap.servers": settings.bootstrap_servers})
     resource = ConfigResource(ConfigResource.Type.TOPIC, name)
-    entries = admin.describe_configs([resource])[resource].result(10)
-    return {key: entry.value for key, entry in entries.items()}
+    ends = time.monotonic() + 30
+    while True:
+        try:
+            entries = admin.describe_configs([resource])[resource].result(10)
+        except KafkaException as error:
+            assert error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART, error
+            assert time.monotonic() < ends, error
+            time.sleep(0.1)
+        else:
+            return {key: entry.value for key, entry in entries.items()}
 
 
 async def test_change_topics_have_the_settings(settings: KafkaSettings, name: str) -> None:
