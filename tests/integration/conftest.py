@@ -24,9 +24,11 @@ def stack() -> Stack:
     return local.load()
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def logs() -> None:
-    """Logs as the daemon writes them; structlog's own defaults render every local variable."""
+    """Logs as the daemon writes them, whatever the test before has set; structlog's own defaults
+    render every local variable.
+    """
     configure(LogSettings(format="json"))
 
 
