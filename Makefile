@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down check lint format test unit bench page-pictures random
+.PHONY: help demo up down check lint format test unit bench page-pictures random model
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -62,3 +62,6 @@ bench: $(VENV)/.made ## Latency at a steady 2,000 changes/s, printed; nothing is
 random: $(VENV)/.made ## Writes by chance and two witnesses; CDCD_RANDOM_WRITES, _RUNS, _KILLS, _SEED
 	@CDCD_RANDOM_WRITES=$${CDCD_RANDOM_WRITES:-15000} CDCD_RANDOM_RUNS=$${CDCD_RANDOM_RUNS:-4} \
 	 CDCD_RANDOM_KILLS=$${CDCD_RANDOM_KILLS:-4} $(BIN)/pytest -q -s tests/scenario/test_random.py
+
+model: $(VENV)/.made ## The model in bigger configurations; takes an hour
+	@CDCD_TEST_MODEL=big $(BIN)/pytest -q tests/model

@@ -9,7 +9,7 @@ import pytest
 from tests.stack import Stack, load
 
 FOLDER = Path(__file__).parent
-MARKERS = {"unit", "simulation", "contract", "integration", "scenario"}
+MARKERS = {"unit", "model", "simulation", "contract", "integration", "scenario"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

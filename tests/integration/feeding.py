@@ -25,6 +25,7 @@ from cdcd.ops.directions import Directions
 from cdcd.ops.status import TableState, TableStatus
 from cdcd.sink.stage import Plan, run
 from cdcd.transport.lane_records import decode_request, request_of_key
+from cdcd.transport.publisher import Headers
 from cdcd.transport.record_writer import RecordWriter, SchemaIds
 from cdcd.transport.registry import Registry
 from cdcd.transport.schema import key_schema, value_schema
@@ -167,7 +168,10 @@ class Feed:
         producer.begin_transaction()
         for event in events:
             number, key, value = writer.record(event, event.time_us // 1000)
-            producer.produce(self.topic(spec), key=key, value=value, partition=number)
+            headers: Headers = [("cdcd-late", b"1")] if event.is_late else []
+            producer.produce(
+                self.topic(spec), key=key, value=value, partition=number, headers=headers
+            )
             producer.poll(0)
         producer.commit_transaction(30)
 

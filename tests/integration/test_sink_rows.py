@@ -1,5 +1,6 @@
 """Rows in PostgreSQL follow the changes, whatever they were."""
 
+from dataclasses import replace
 from typing import Any
 
 from tests.integration.feeding import Feed, change, eventually, sinking, table
@@ -72,6 +73,19 @@ async def test_a_refresh_replaces_the_row(feed: Feed) -> None:
         await eventually(lambda: rows_of(feed), [(1, 1, "x", "y")])
         await feed.publish(PLAIN, [change(PLAIN, "r", (1, 1), {"b": "new"})])
         await eventually(lambda: rows_of(feed), [(1, 1, None, "new")])
+
+
+async def test_late_changes_are_passed_over(feed: Feed) -> None:
+    """A late change is older than what the row has: the refresh behind it is applied, not it."""
+    late = replace(change(PLAIN, "c", (1, 1), {"a": "old", "b": "old"}), is_late=True)
+    async with sinking(feed.plan()):
+        await feed.publish(PLAIN, [change(PLAIN, "c", (1, 1), {"a": "new"})])
+        await eventually(lambda: rows_of(feed), [(1, 1, "new", None)])
+        # The second change is the sign that the first was seen.
+        await feed.publish(PLAIN, [late, change(PLAIN, "c", (2, 1), {"a": "next"})])
+        await eventually(lambda: rows_of(feed), [(1, 1, "new", None), (2, 1, "next", None)])
+        await feed.publish(PLAIN, [change(PLAIN, "r", (1, 1), {"a": "new", "b": "old"})])
+        await eventually(lambda: rows_of(feed), [(1, 1, "new", "old"), (2, 1, "next", None)])
 
 
 async def test_big_batches_go_the_same_way(feed: Feed) -> None:
