@@ -241,8 +241,10 @@ def load(file: Path | None, flags: dict[str, Any] | None = None) -> Settings:
     given: dict[str, Any] = {**(flags or {}), "_file": file}
     try:
         return Settings(**given)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{file} is not TOML: {error}") from error
+    except RecursionError as error:
+        raise ConfigurationError("wrong settings: one is nested without end") from error
     except ValidationError as error:
         lines = [
             f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}"

@@ -63,7 +63,10 @@ def parse(text: str, udts: Mapping[str, UdtFields] | None = None) -> CqlType:
     if text[end:].strip():
         raise ValueError(f"not a CQL type: {text!r}")
     parser = _Parser(tokens, udts or {})
-    found = parser.type()
+    try:
+        found = parser.type()
+    except RecursionError:
+        raise ValueError("a CQL type that is nested without end") from None
     if parser.rest:
         raise ValueError(f"not a CQL type: {text!r}")
     return found

@@ -4,6 +4,7 @@ The codes and the reading of a row are ScyllaDB's manual, "The CDC log table" an
 operations". A row's column is absent (not touched), set, or deleted (set to null): three things.
 """
 
+import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from enum import IntEnum
@@ -163,6 +164,15 @@ class LogDecoder:
         one stream and time, in sequence order. Raises TableStopped for rows that this decoder does
         not know how to read.
         """
+        try:
+            return self._changes(rows, holds)
+        except (ValueError, IndexError, struct.error) as error:
+            # Not the value: it may be anybody's.
+            raise self._unreadable(
+                "its log has a value that is not of its column's type"
+            ) from error
+
+    def _changes(self, rows: Sequence[RawRow], holds: Holds) -> list[ChangeEvent]:
         found: list[ChangeEvent] = []
         for group in groups(rows):
             row = group[0]

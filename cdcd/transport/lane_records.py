@@ -8,6 +8,7 @@ still; these two are in every lane.
 """
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -34,8 +35,7 @@ def position_key(table: str) -> bytes:
 
 def table_of_key(key: bytes) -> str | None:
     """The table whose position a record holds; None for records of other kinds."""
-    text = key.decode()
-    return text[len(_POSITION) :] if text.startswith(_POSITION) else None
+    return _behind(_POSITION, key)
 
 
 def encode_position(position: Position) -> bytes:
@@ -46,9 +46,8 @@ def encode_position(position: Position) -> bytes:
 def decode_position(value: bytes) -> Position:
     """Raises ConfigurationError for a record of a newer cdcd."""
     fields = _decode(value)
-    return Position(
-        fields["log_id"], fields["generation_ms"], fields["frontier_ms"], fields["settled_ms"]
-    )
+    times = (_int(fields, f"{name}_ms") for name in ("generation", "frontier", "settled"))
+    return Position(_text(fields, "log_id"), *times)
 
 
 def cell_key(table: str, start_ms: int) -> bytes:
@@ -58,10 +57,12 @@ def cell_key(table: str, start_ms: int) -> bytes:
 
 def cell_of_key(key: bytes) -> tuple[str, int] | None:
     """Table and start of the cell that a record is about; None for records of other kinds."""
-    text = key.decode()
-    if not text.startswith(_CELL):
+    text = _behind(_CELL, key)
+    if text is None:
         return None
-    start, _, table = text[len(_CELL) :].partition("/")
+    start, _, table = text.partition("/")
+    if not re.fullmatch("-?[0-9]{1,18}", start):
+        raise _foreign()
     return table, int(start)
 
 
@@ -73,7 +74,7 @@ def encode_cell(fingerprint: Fingerprint) -> bytes:
 def decode_cell(value: bytes) -> Fingerprint:
     """Raises ConfigurationError for a record of a newer cdcd."""
     fields = _decode(value)
-    return Fingerprint(fields["count"], fields["xor"])
+    return Fingerprint(_int(fields, "count"), _int(fields, "xor"))
 
 
 def listed_key(listed_id: str) -> bytes:
@@ -83,8 +84,7 @@ def listed_key(listed_id: str) -> bytes:
 
 def listed_of_key(key: bytes) -> str | None:
     """The id of the listed refresh that a record holds; None for records of other kinds."""
-    text = key.decode()
-    return text[len(_LISTED) :] if text.startswith(_LISTED) else None
+    return _behind(_LISTED, key)
 
 
 def encode_listed(listed: Listed) -> bytes:
@@ -102,8 +102,8 @@ def encode_listed(listed: Listed) -> bytes:
 def decode_listed(listed_id: str, value: bytes) -> Listed:
     """Raises ConfigurationError for a record of a newer cdcd."""
     fields = _decode(value)
-    scope = _decode_scope(fields["scope"])
-    return Listed(listed_id, fields["table"], scope, fields["token"], fields["frontier_ms"])
+    scope, table = _decode_scope(fields), _text(fields, "table")
+    return Listed(listed_id, table, scope, _int(fields, "token"), _int(fields, "frontier_ms"))
 
 
 def request_key(request_id: str) -> bytes:
@@ -113,8 +113,7 @@ def request_key(request_id: str) -> bytes:
 
 def request_of_key(key: bytes) -> str | None:
     """The id of the request that a record holds; None for records of other kinds."""
-    text = key.decode()
-    return text[len(_REQUEST) :] if text.startswith(_REQUEST) else None
+    return _behind(_REQUEST, key)
 
 
 def encode_request(request: Request) -> bytes:
@@ -132,8 +131,8 @@ def encode_request(request: Request) -> bytes:
 def decode_request(request_id: str, value: bytes) -> Request:
     """The request of a record. Raises ConfigurationError for a record of a newer cdcd."""
     fields = _decode(value)
-    scope = _decode_scope(fields["scope"])
-    return Request(request_id, fields["table"], scope, fields["token"], fields["due_ms"])
+    scope, table = _decode_scope(fields), _text(fields, "table")
+    return Request(request_id, table, scope, _int(fields, "token"), _int(fields, "due_ms"))
 
 
 def _encode_scope(scope: Scope) -> dict[str, Any]:
@@ -149,24 +148,27 @@ def _encode_scope(scope: Scope) -> dict[str, Any]:
 
 
 def _decode_scope(fields: dict[str, Any]) -> Scope:
-    match fields:
+    match fields.get("scope"):
         case {"kind": "row", "partition": partition, "clustering": clustering}:
             return Row(_raw(partition), _raw(clustering))
         case {"kind": "static", "partition": partition}:
             return StaticRow(_raw(partition))
         case {"kind": "partition", "partition": partition}:
             return Partition(_raw(partition))
-        case {"kind": "tokens", "start": start, "end": end}:
+        case {"kind": "tokens", "start": int(start), "end": int(end)}:
             return Tokens(TokenRange(start, end))
-    raise InvariantBroken("the lanes topic holds a request that is not cdcd's")
+    raise _foreign()
 
 
 def _hex(key: Key) -> list[str]:
     return [part.hex() for part in key]
 
 
-def _raw(key: list[str]) -> Key:
-    return tuple(bytes.fromhex(part) for part in key)
+def _raw(key: Any) -> Key:
+    try:
+        return tuple(bytes.fromhex(part) for part in _texts(key))
+    except ValueError:
+        raise _foreign() from None
 
 
 def encode_tables(patterns: Sequence[str]) -> bytes:
@@ -176,7 +178,7 @@ def encode_tables(patterns: Sequence[str]) -> bytes:
 
 def decode_tables(value: bytes) -> tuple[str, ...]:
     """The pipeline's set of tables, sorted."""
-    return tuple(_decode(value)["tables"])
+    return tuple(_texts(_decode(value).get("tables")))
 
 
 def encode_pauses(pauses: Sequence[Pause]) -> bytes:
@@ -186,8 +188,12 @@ def encode_pauses(pauses: Sequence[Pause]) -> bytes:
 
 def decode_pauses(value: bytes) -> tuple[Pause, ...]:
     """Raises ConfigurationError for a record of a newer cdcd."""
+    paused = _decode(value).get("paused")
+    if not isinstance(paused, list) or not all(isinstance(p, dict) for p in paused):
+        raise _foreign()
     return tuple(
-        Pause(p["pattern"], p["stage"], p["since_ms"], p["by"]) for p in _decode(value)["paused"]
+        Pause(_text(p, "pattern"), _text(p, "stage"), _int(p, "since_ms"), _text(p, "by"))
+        for p in paused
     )
 
 
@@ -198,13 +204,45 @@ def _encode(fields: dict[str, Any]) -> bytes:
 def _decode(value: bytes) -> dict[str, Any]:
     try:
         fields = json.loads(value)
-        version = fields["v"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InvariantBroken("the lanes topic holds a record that is not cdcd's") from error
+    except (ValueError, RecursionError) as error:
+        raise _foreign() from error
+    if not isinstance(fields, dict):
+        raise _foreign()
+    version = _int(fields, "v")
     if version > VERSION:
         raise ConfigurationError(
             f"the lanes topic has records of version {version}, and this cdcd knows {VERSION}",
             "run the newer cdcd",
         )
-    found: dict[str, Any] = fields
-    return found
+    return fields
+
+
+def _foreign() -> InvariantBroken:
+    return InvariantBroken("the lanes topic holds a record that is not cdcd's")
+
+
+def _behind(kind: str, key: bytes) -> str | None:
+    """What a key has behind the name of its kind; None for another kind."""
+    if not key.startswith(kind.encode()):
+        return None
+    try:
+        return key[len(kind) :].decode()
+    except UnicodeDecodeError:
+        raise _foreign() from None
+
+
+def _int(fields: dict[str, Any], name: str) -> int:
+    value = fields.get(name)
+    if type(value) is not int:
+        raise _foreign()
+    return value
+
+
+def _text(fields: dict[str, Any], name: str) -> str:
+    return _texts([fields.get(name)])[0]
+
+
+def _texts(values: Any) -> list[str]:
+    if not isinstance(values, list) or not all(isinstance(v, str) for v in values):
+        raise _foreign()
+    return values

@@ -42,7 +42,7 @@ class Memory:
     def copy(self) -> "Memory":
         """Another one with the same rows."""
         other = Memory()
-        other._tables = {  # noqa: SLF001  its own kind
+        other._tables = {
             target: {key: dict(row) for key, row in rows.items()}
             for target, rows in self._tables.items()
         }
