@@ -329,7 +329,12 @@ class LogDecoder:
         is_static = operation is LogOperation.UPDATE and not any(v is not None for v in clustering)
         if not (is_static and self._table.static):
             # Renaming a clustering column leaves such rows behind: its old name is gone.
-            raise self._unreadable("its log has a row without a clustering key")
+            raise TableStopped(
+                self._table.full_name,
+                "its log has a row without a clustering key: was a key column renamed?",
+                "begin it anew: take it out of the pipeline, delete its target, and add it again",
+                needs_snapshot=True,
+            )
 
 
 def _identity(row: RawRow) -> Identity:

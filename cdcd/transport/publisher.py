@@ -18,11 +18,12 @@ from cdcd.model.change import Batch, ChangeEvent
 from cdcd.model.errors import TableStopped, Transient
 from cdcd.model.table import TableSpec
 from cdcd.ops.board import wall_clock_ms
+from cdcd.transport.evolution import check_evolution
 from cdcd.transport.kafka import client_properties, failure
 from cdcd.transport.record_writer import RecordWriter, SchemaIds
 from cdcd.transport.records import LATE_HEADER
 from cdcd.transport.registry import IncompatibleSchema, Registry
-from cdcd.transport.schema import key_schema, value_schema
+from cdcd.transport.schema import Schema, key_schema, table_from_schema, value_schema
 from cdcd.transport.topics import RECORD_BYTES_MAX, Topics, change_topic
 
 Headers = list[tuple[str, str | bytes | None]]
@@ -41,9 +42,12 @@ class TableWriter:
         self._writer: RecordWriter
 
     async def register(self, registry: Registry) -> None:
-        """Register the schemas. Raises TableStopped when they are not compatible."""
+        """Register the schemas. Raises TableStopped when the table is not what it was before, or
+        consumers of its schemas could not read these.
+        """
         key = key_schema(self.table, self.topic)
         value = value_schema(self.table, self.topic)
+        await self._check_evolution(registry, value)
         try:
             ids = SchemaIds(
                 await registry.register(f"{self.topic}-key", key),
@@ -52,6 +56,17 @@ class TableWriter:
         except IncompatibleSchema as error:
             raise TableStopped(self.table.full_name, error.message, error.hint) from error
         self._writer = RecordWriter(self.table, self.topic, self._pipeline, ids, self._partitions)
+
+    async def _check_evolution(self, registry: Registry, value: Schema) -> None:
+        """A column that is gone in the latest schema may come back as another."""
+        for schema in await registry.history(f"{self.topic}-value"):
+            if schema == value:
+                return  # it was checked when it was registered
+            try:
+                before = table_from_schema(schema)
+            except ValueError:
+                return  # another maker's, which the registry will not find compatible
+            check_evolution(before, self.table)
 
     def record(self, event: ChangeEvent, now_ms: int) -> tuple[int, bytes, bytes]:
         """Partition, key and value of a change. Raises what RecordWriter does."""

@@ -45,8 +45,10 @@ class RecordWriter:
         self._value_frame = FRAME.pack(0, ids.value)
         fields = key_schema(table, topic)["fields"]
         size = len(table.partition_key)
-        self._partition = _values_writer(fields[:size])
-        self._clustering = _values_writer(fields[size:])
+        # One after the other: a type that both hold is defined where it comes first.
+        key_names: dict[str, Writer] = {}
+        self._partition = _values_writer(fields[:size], key_names)
+        self._clustering = _values_writer(fields[size:], key_names)
         self._clustering_names = [avro_name(c.name) for c in table.clustering_key]
         names: dict[str, Writer] = {}
         parts = {f["name"]: f["type"] for f in value_schema(table, topic)["fields"]}
@@ -116,9 +118,10 @@ class RecordWriter:
         }
 
 
-def _values_writer(fields: list[Schema]) -> Callable[[tuple[object, ...]], bytes]:
+def _values_writer(
+    fields: list[Schema], names: dict[str, Writer]
+) -> Callable[[tuple[object, ...]], bytes]:
     """Writes a tuple of as many values as there are fields."""
-    names: dict[str, Writer] = {}
     given = {f"write_{n}": writer(field["type"], names) for n, field in enumerate(fields)}
     calls = " + ".join(f"write_{n}(values[{n}])" for n in range(len(fields)))
     body = [f"return {calls}" if fields else "return b''"]

@@ -8,6 +8,7 @@ Its own retries are off; callers try again on Transient, with their own limits.
 import asyncio
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Self, TypeVar, cast
 
 from confluent_kafka.schema_registry import Schema as RegistrySchema
@@ -20,6 +21,9 @@ from cdcd.model.errors import CdcdError, ConfigurationError, Fatal, Transient
 from cdcd.transport.schema import Schema
 
 Result = TypeVar("Result")
+
+# Versions of a subject that are looked through for what its table was before.
+VERSIONS_MAX = 50
 
 _REFUSED = frozenset({401, 403})
 _BUSY = frozenset({408, 425, 429})
@@ -121,6 +125,21 @@ class Registry:
             raise Fatal(f"registry: {doing}: an answer without id or schema")
         schema = self._schemas[found.schema_id] = _parsed(found.schema)
         return found.schema_id, schema
+
+    async def history(self, subject: str) -> list[Schema]:
+        """The subject's schemas, the newest first, as far back as VERSIONS_MAX."""
+        doing = f"reading the schemas of {subject}"
+        try:
+            versions = await _call(doing, lambda: self._client.get_versions(subject))
+        except _Missing:
+            return []
+        found = []
+        for number in sorted(versions, reverse=True)[:VERSIONS_MAX]:
+            read = partial(self._client.get_version, subject, number)
+            version = await _call(doing, read)
+            if version.schema is not None:
+                found.append(_parsed(version.schema))
+        return found
 
     async def ping(self) -> None:
         """Return when the registry answers."""

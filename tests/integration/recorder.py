@@ -56,8 +56,8 @@ class Recorder:
         """The changes of a table."""
         return [e for e in self.events if e.table.full_name == table and e.identity is not None]
 
-    async def until(self, condition: Callable[[], bool]) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = 10) -> None:
         """Return when the condition holds."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(seconds):
             while not condition():  # noqa: ASYNC110  the stage tells nobody what it published
                 await asyncio.sleep(0.02)

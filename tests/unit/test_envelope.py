@@ -68,6 +68,15 @@ def test_records_are_fastavros(data: st.DataObject) -> None:
         assert out.getvalue() == framed
 
 
+def test_both_parts_of_a_key_may_hold_one_type() -> None:
+    """A type that partition and clustering key share is defined once and written in both."""
+    spec = table({"p:p": "varint", "c:c": "decimal", "c:d": "varint"})
+    one, two = {"scale": 0, "value": b"\x01"}, {"scale": 1, "value": b"\x02"}
+    change = replace(CHANGE, table=spec, partition=(one,), clustering=(two, one))
+    change = replace(change, op=Operation.DELETE, values={}, nulls=())
+    assert back(change) == applied(change)
+
+
 @pytest.mark.parametrize("op", list(Operation))
 def test_every_operation_comes_back(op: Operation) -> None:
     """Each operation is written as its letter and read back as itself."""
