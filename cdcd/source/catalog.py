@@ -17,6 +17,7 @@ CDC_PARTITIONER = "com.scylladb.dht.CDCPartitioner"
 _SYSTEM = ("system_", "alternator_")
 # Topics of a keyspace of this name would mix with the pipeline's own.
 _RESERVED_KEYSPACE = "cdcd"
+DOES_NOT_EXIST = "does not exist"
 _LEAVE_OUT = "leave the table out, or change the type"
 
 Row = Mapping[str, Any]
@@ -148,7 +149,7 @@ def _unknown(name: str, known: Iterable[str]) -> Why:
     if "." not in name:
         return Why("is no table's name", "write keyspace.table")
     near = get_close_matches(name, [k for k in known if not k.endswith(LOG_SUFFIX)], n=1)
-    return Why("does not exist", f"did you mean {near[0]}?" if near else "see DESCRIBE TABLES")
+    return Why(DOES_NOT_EXIST, f"did you mean {near[0]}?" if near else "see DESCRIBE TABLES")
 
 
 class _Index:

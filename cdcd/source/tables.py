@@ -17,7 +17,7 @@ from cdcd.model.refresh import Request
 from cdcd.ops.comeback import Comeback
 from cdcd.ops.logs import get_logger
 from cdcd.ops.status import TableState
-from cdcd.source.catalog import Catalog, SourceTable, Why
+from cdcd.source.catalog import DOES_NOT_EXIST, Catalog, SourceTable, Why
 from cdcd.source.follower import Follower
 from cdcd.source.progress import Start
 from cdcd.source.surroundings import STAGE, Saved, Surroundings
@@ -25,6 +25,8 @@ from cdcd.source.surroundings import STAGE, Saved, Surroundings
 Restored = Callable[[], Awaitable[Assignment]]
 
 log = get_logger(stage=STAGE)
+
+_DROPPED = Why("was dropped", "its target stays as it is")
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,9 @@ class Tables:
 
     async def _end_others(self, catalog: Catalog, control: Control) -> None:
         for name, wrong in catalog.refused.items():
-            await self._end(name, wrong)
+            # One that was named outright and is not there any more has no misspelt name.
+            is_gone = name in self._following and wrong.reason == DOES_NOT_EXIST
+            await self._end(name, _DROPPED if is_gone else wrong)
         for name, why in catalog.passed_over.items():
             if name in self._following:
                 await self._end(name, why)
@@ -103,7 +107,7 @@ class Tables:
                 self._passed_over.add(name)
         for name in self._following.keys() - catalog.tables.keys():
             if control.wants(name):
-                await self._end(name, Why("was dropped", "its target stays as it is"))
+                await self._end(name, _DROPPED)
             else:
                 self._leave(name)
 

@@ -196,7 +196,8 @@ def test_random_writes(place: Place, number: int) -> None:
                 for table, follower in zip(tables, followers, strict=True)
                 for difference in compare(place, table, follower)
             ]
-        assert not left, f"seed {seed}: {len(left)} differences:\n" + "\n".join(left[:30])
+        found = [f"seed {seed}: {len(left)} differences", *left[:30], daemon.output[-3000:]]
+        assert not left, "\n".join(found)
         for table, follower in zip(tables, followers, strict=True):
             told = follower.replica
             assert told.identities, table.name
