@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down check lint format test unit bench page-pictures random model
+.PHONY: help demo up down check lint format test unit bench bench-cpu bench-catchup limits page-pictures random model
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -55,6 +55,15 @@ test: $(VENV)/.made ## All tests, with the local stack started for them, and cov
 
 page-pictures: $(VENV)/.made ## Make the pictures of the status page in docs/ anew
 	@CDCD_PAGE_PICTURES=docs $(BIN)/pytest -q tests/integration/test_status_page.py
+
+bench-cpu: $(VENV)/.made ## CPU time of each step that a change goes through; needs no server
+	@$(BIN)/python -m tests.bench.cpu
+
+bench-catchup: $(VENV)/.made ## A backlog caught up with: rate, CPU and memory; CDCD_BENCH_CHANGES
+	@$(BIN)/python -m tests.bench.catchup
+
+limits: $(VENV)/.made ## What driver, librdkafka and PostgreSQL do alone; CDCD_BENCH_CHANGES
+	@$(BIN)/python -m tests.bench.limits
 
 bench: $(VENV)/.made ## Latency at a steady 2,000 changes/s, printed; nothing is asserted
 	@$(BIN)/python -m tests.bench.latency

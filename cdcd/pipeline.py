@@ -8,7 +8,7 @@ from typing import TypeVar
 from cdcd.config.settings import Settings
 from cdcd.config.tables import require_columns
 from cdcd.model.errors import Fatal, Transient, leading
-from cdcd.ops import health
+from cdcd.ops import garbage, health
 from cdcd.ops.board import Board
 from cdcd.ops.directions import Directions
 from cdcd.ops.life import Limits, live
@@ -49,6 +49,7 @@ async def run(settings: Settings, request: RunRequest, reload: Callable[[], None
 
     `reload` takes over what may change while it runs; it is called on SIGHUP.
     """
+    garbage.expect_little()
     board = Board(settings.name, settings.instance)
     limits = Limits(settings.stop_timeout_seconds, settings.stall_timeout_seconds)
     async with health.serve(settings.http, board.snapshot, board.exposition):

@@ -129,7 +129,7 @@ class SourceSettings(Section):
     """Shortest window that is read at the head; shorter ones cost more queries."""
     window_seconds_max: float = Field(3600.0, gt=0)
     """Longest window while catching up."""
-    window_rows: int = Field(20_000, ge=1)
+    window_rows: int = Field(10_000, ge=1)
     """Log rows that a window should hold while catching up; the width adapts to it."""
     idle_window_seconds_max: float = Field(0.5, gt=0)
     """Longest pause between two reads of an idle table; adds to its first change's latency."""

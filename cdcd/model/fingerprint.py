@@ -6,9 +6,11 @@ whether there are more. Published rows never leave the log before it is settled,
 differ whenever a row is late; the xor guards against what should not happen.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from hashlib import blake2b
+from operator import xor
 
 CELL_MS = 10_000
 
@@ -23,9 +25,9 @@ class Fingerprint:
     count: int = 0
     xor: int = 0
 
-    def with_row(self, row_hash: int) -> "Fingerprint":
-        """The fingerprint with one more row."""
-        return Fingerprint(self.count + 1, self.xor ^ row_hash)
+    def with_rows(self, row_hashes: Sequence[int]) -> "Fingerprint":
+        """The fingerprint with some more rows."""
+        return Fingerprint(self.count + len(row_hashes), reduce(xor, row_hashes, self.xor))
 
 
 def identity_hash(stream: bytes, time: bytes, seq: int) -> int:

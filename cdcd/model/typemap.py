@@ -69,7 +69,8 @@ class AtomicType:
     to_json: Converter
 
 
-def _same(value: Any) -> Any:
+def same(value: Any) -> Any:
+    """The form of a type whose Avro form is what the driver binds."""
     return value
 
 
@@ -195,19 +196,19 @@ ATOMIC: dict[str, AtomicType] = {
     for row in (
         AtomicType("ascii", "string", "text", _pg_text, _pg_text),
         AtomicType("text", "string", "text", _pg_text, _pg_text),
-        AtomicType("tinyint", "int", "smallint", _same, _same),
-        AtomicType("smallint", "int", "smallint", _same, _same),
-        AtomicType("int", "int", "integer", _same, _same),
-        AtomicType("bigint", "long", "bigint", _same, _same),
+        AtomicType("tinyint", "int", "smallint", same, same),
+        AtomicType("smallint", "int", "smallint", same, same),
+        AtomicType("int", "int", "integer", same, same),
+        AtomicType("bigint", "long", "bigint", same, same),
         AtomicType("varint", _DECIMAL, "numeric", unscaled, _number_text),
         AtomicType("decimal", _DECIMAL, "numeric", unscaled, _number_text),
-        AtomicType("float", "float", "real", _same, _json_number),
-        AtomicType("double", "double", "double precision", _same, _json_number),
-        AtomicType("boolean", "boolean", "boolean", _same, _same),
-        AtomicType("blob", "bytes", "bytea", _same, lambda b: base64.b64encode(b).decode()),
-        AtomicType("uuid", _UUID, "uuid", _same, _same),
-        AtomicType("timeuuid", _UUID, "uuid", _same, _same),
-        AtomicType("inet", "string", "inet", _same, _same),
+        AtomicType("float", "float", "real", same, _json_number),
+        AtomicType("double", "double", "double precision", same, _json_number),
+        AtomicType("boolean", "boolean", "boolean", same, same),
+        AtomicType("blob", "bytes", "bytea", same, lambda b: base64.b64encode(b).decode()),
+        AtomicType("uuid", _UUID, "uuid", same, same),
+        AtomicType("timeuuid", _UUID, "uuid", same, same),
+        AtomicType("inet", "string", "inet", same, same),
         AtomicType(
             "timestamp",
             {"type": "long", "logicalType": "timestamp-millis"},
@@ -218,7 +219,7 @@ ATOMIC: dict[str, AtomicType] = {
         AtomicType("date", {"type": "int", "logicalType": "date"}, "date", _pg_date, _json_date),
         AtomicType("time", _NANO_TIME, "time", _pg_time, _json_time),
         AtomicType(
-            "duration", _DURATION, "jsonb", lambda v: json.dumps(v, separators=(",", ":")), _same
+            "duration", _DURATION, "jsonb", lambda v: json.dumps(v, separators=(",", ":")), same
         ),
     )
 }

@@ -3,7 +3,7 @@
 Stages never see this module: they report to `cdcd.ops.board`, which counts here.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -45,11 +45,16 @@ class Latencies(Collector):
     def observe(self, table: str, seconds: Iterable[float]) -> None:
         """Count each value; a negative one, from clocks that differ, counts as zero."""
         counts = self._counts.setdefault(table, [0] * (len(LATENCY_SECONDS) + 1))
-        total = 0.0
-        for value in seconds:
-            counts[bisect_left(LATENCY_SECONDS, value)] += 1
-            total += max(value, 0.0)
-        self._sums[table] = self._sums.get(table, 0.0) + total
+        # Sorted, the values of a bucket lie side by side.
+        values = sorted(seconds)
+        below = 0
+        for bucket, bound in enumerate(LATENCY_SECONDS):
+            up_to = bisect_right(values, bound, below)
+            counts[bucket] += up_to - below
+            below = up_to
+        counts[-1] += len(values) - below
+        negative = bisect_left(values, 0.0)
+        self._sums[table] = self._sums.get(table, 0.0) + sum(values[negative:])
 
     def describe(self) -> Iterable[HistogramMetricFamily]:
         """The family without values, so that the registry knows its name."""

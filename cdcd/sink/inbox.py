@@ -54,15 +54,18 @@ class Inbox:
         self._records.clear()
         self._starts, self._next, self._ends = {}, {}, {}
 
-    def offer(self, record: Record) -> None:
-        """Put a record in. One that is not of these partitions, or not next, is passed over."""
-        number, offset = record.partition.number, record.offset
-        if offset < self._next.get(number, offset + 1):
-            return
-        self._next[number] = offset + 1
-        self._records.append(record)
-        self.rows += 1
-        self._bytes += _size(record)
+    def offer(self, *records: Record) -> None:
+        """Put records in. One that is not of these partitions, or not next, is passed over."""
+        following, waiting = self._next, self._records
+        size, before = 0, len(waiting)
+        for record in records:
+            number, offset = record.partition.number, record.offset
+            if offset >= following.get(number, offset + 1):
+                following[number] = offset + 1
+                waiting.append(record)
+                size += _size(record)
+        self.rows += len(waiting) - before
+        self._bytes += size
 
     def offer_end(self, number: int, offset: int) -> None:
         """Everything of the partition below `offset` has been put in."""
@@ -93,13 +96,13 @@ class Inbox:
         retention removes them.
         """
         records: list[Record] = []
-        size = 0
-        while self._records and len(records) < rows_max:
-            size += _size(self._records[0])
-            if records and size > bytes_max:
-                size -= _size(self._records[0])
+        size, waiting = 0, self._records
+        while waiting and len(records) < rows_max:
+            grown = size + _size(waiting[0])
+            if records and grown > bytes_max:
                 break
-            records.append(self._records.popleft())
+            size = grown
+            records.append(waiting.popleft())
         self.rows -= len(records)
         self._bytes -= size
         behind = {r.partition.number: r.offset + 1 for r in records}

@@ -9,10 +9,12 @@ say) are one row.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from cdcd.model.change import Bounds, ChangeEvent, Operation
-from cdcd.model.typemap import UnstorableValue
+from cdcd.model.straight import straight_line
+from cdcd.model.typemap import Converter, UnstorableValue, same
 from cdcd.sink.elements import Patch, patch_of, patched
 from cdcd.sink.ranges import Ranges
 from cdcd.sink.target import TargetColumn, Targets
@@ -54,12 +56,12 @@ class Effect:
     """
 
     kind: Kind
-    values: dict[str, Any]
+    values: Mapping[str, Any]
     time_us: int
     at: int
     is_marked: bool = False
     expires: Expiry | None = None
-    lists: set[str] = field(default_factory=set)
+    lists: frozenset[str] = frozenset()
 
     @property
     def may_be_empty(self) -> bool:
@@ -131,6 +133,7 @@ def merge(
     return merging.done()
 
 
+_PARTIAL = (Operation.CREATE, Operation.UPDATE)
 _OF_MANY = (Operation.PARTITION_DELETE, Operation.RANGE_DELETE)
 # The servers count expiry in whole seconds, and clocks differ a little.
 _EXPIRY_SLACK_US = 1_000_000
@@ -151,9 +154,9 @@ class _Merging:
 
     def add(self, event: ChangeEvent, at: int, published_us: int) -> None:
         """Change the effects into those of the events so far and this one."""
-        found = self._found
+        found, op, clustering = self._found, event.op, event.clustering
         key = partition = self._partition_form(event.partition, at)
-        if event.op is Operation.PARTITION_DELETE:
+        if op is Operation.PARTITION_DELETE:
             for member in self._members.pop(partition, ()):
                 del found.rows[member]
             found.statics.pop(partition, None)
@@ -163,16 +166,22 @@ class _Merging:
         if event.bounds is not None:
             self._delete_range(partition, event.bounds, at, event.time_us)
             return
-        is_static = bool(event.clustering) and event.clustering[0] is None and event.is_static
-        effects = found.statics if is_static else found.rows
-        if event.clustering and not is_static:
-            key += self._clustering_form(event.clustering, at)
+        effects = found.rows
+        if clustering and clustering[0] is None and event.is_static:
+            effects = found.statics
+        elif clustering:
+            key += self._clustering_form(clustering, at)
             if self._deletes_many:
-                self._members.setdefault(partition, {})[key] = event.clustering
+                self._members.setdefault(partition, {})[key] = clustering
         effect = effects.get(key)
         if effect is None:
             effect = effects[key] = Effect(Kind.UPDATE, {}, event.time_us, at)
-        self._fold(effect, event, at)
+            if op in _PARTIAL and not event.elements:
+                _begin(effect, event)
+            else:
+                self._fold(effect, event, at)
+        else:
+            self._fold(effect, event, at)
         if event.ttl_seconds is not None and effect.kind is not Kind.DELETE:
             _expire(effect, event, published_us)
 
@@ -199,10 +208,10 @@ class _Merging:
 
     def _fold(self, effect: Effect, event: ChangeEvent, at: int) -> None:
         if event.op is Operation.DELETE or _is_empty_static(event):
-            effect.kind, effect.values, effect.lists = Kind.DELETE, {}, set()
+            effect.kind, effect.values, effect.lists = Kind.DELETE, {}, frozenset()
             effect.is_marked, effect.expires = False, None
         elif event.op is Operation.READ:
-            effect.kind, effect.values, effect.lists = Kind.REPLACE, dict(event.values), set()
+            effect.kind, effect.values, effect.lists = Kind.REPLACE, event.values, frozenset()
             # A row of nothing but nulls was read because it has a marker.
             effect.is_marked = not event.values
         elif effect.kind is Kind.DELETE and not _makes_row(event):
@@ -217,11 +226,7 @@ class _Merging:
         effect.time_us, effect.at = event.time_us, at
 
     def _write(self, effect: Effect, event: ChangeEvent) -> None:
-        values = effect.values
-        if event.values:
-            values.update(event.values)
-        if event.nulls:
-            values.update(dict.fromkeys(event.nulls))
+        values = effect.values = _written(event, effect.values)
         if effect.lists:
             effect.lists -= {*event.values, *event.nulls}
         for name, elements in event.elements.items():
@@ -229,7 +234,7 @@ class _Merging:
             if cql.name == "list":
                 # One that the target does not have only says whether the row lives.
                 if name in self._kept or elements.put is None:
-                    effect.lists.add(name)
+                    effect.lists |= {name}
                 else:
                     values[name] = elements.put
                 continue
@@ -241,6 +246,21 @@ class _Merging:
                 values[name] = patched(cql, before, patch)
             else:
                 values[name] = patch
+
+
+def _begin(effect: Effect, event: ChangeEvent) -> None:
+    """Make the effect of a row's first change, which writes whole columns: most are of this kind,
+    and few rows have a second one in a batch.
+    """
+    effect.is_marked = event.op is Operation.CREATE
+    if effect.is_marked or event.values:
+        effect.kind = Kind.UPSERT
+    effect.values = _written(event) if event.nulls else event.values
+
+
+def _written(event: ChangeEvent, before: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What was written, on top of what was there before."""
+    return {**(before or {}), **event.values, **dict.fromkeys(event.nulls)}
 
 
 def _makes_row(event: ChangeEvent) -> bool:
@@ -269,6 +289,8 @@ def _expire(effect: Effect, event: ChangeEvent, published_us: int) -> None:
 def key_form(columns: tuple[TargetColumn, ...]) -> Callable[[tuple[Any, ...], int], Key]:
     """Turns key values into PostgreSQL's form; `at` is for the message of a bad one."""
     forms = [c.convert for c in columns]
+    if all(form is same for form in forms):
+        return lambda values, _: values
 
     def convert(values: tuple[Any, ...], at: int) -> Key:
         try:
@@ -283,16 +305,31 @@ def row_form(
     columns: tuple[TargetColumn, ...],
 ) -> Callable[[Mapping[str, Any], int], tuple[Any, ...]]:
     """Turns named values into a tuple of PostgreSQL's form; a name that is absent is null."""
-    forms = [(c.source.name, c.convert) for c in columns]
+    read = _row_reader(tuple(c.source.name for c in columns), tuple(c.convert for c in columns))
 
     def convert(values: Mapping[str, Any], at: int) -> tuple[Any, ...]:
-        get = values.get
         try:
-            return tuple([None if (v := get(n)) is None else form(v) for n, form in forms])
+            row: tuple[Any, ...] = read(values.get)
         except UnstorableValue:
-            raise _blamed({c: get(c.source.name) for c in columns}, at) from None
+            raise _blamed({c: values.get(c.source.name) for c in columns}, at) from None
+        return row
 
     return convert
+
+
+@lru_cache(maxsize=4096)
+def _row_reader(
+    names: tuple[str, ...], forms: tuple[Converter, ...]
+) -> Callable[[Callable[[str], Any]], tuple[Any, ...]]:
+    """Makes a tuple of values from the `get` of a dict."""
+    given: dict[str, Any] = {}
+    items = []
+    for n, (name, form) in enumerate(zip(names, forms, strict=True)):
+        given |= {f"name_{n}": name, f"form_{n}": form}
+        value = f"get(name_{n})"
+        changed = f"None if (v := {value}) is None else form_{n}(v)"
+        items.append(f"{value if form is same else changed},")
+    return straight_line("read_row(get)", ["return (", *items, ")"], given)
 
 
 def _blamed(values: Mapping[TargetColumn, Any], at: int) -> BadValue:

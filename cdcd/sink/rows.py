@@ -104,19 +104,28 @@ class _Layout:
 
     def parts(self, target: Target, effects: Mapping[Key, Effect]) -> Iterator[Part]:
         """A part for each kind and set of columns."""
-        groups: dict[tuple[Shape, bool, frozenset[str]], list[tuple[Key, Effect]]] = {}
+        # First by what is cheap to tell of each effect; then the few groups by what it means.
+        alike: dict[tuple[Any, ...], list[tuple[Key, Effect]]] = {}
         has_columns = bool(target.columns) or target.is_partial
+        multicell = [c for c in target.columns if c.source.type.is_multicell]
         for key, effect in effects.items():
-            whole = effect.kind in _WHOLE
-            written = [] if whole else [c for c in target.columns if c.source.name in effect.values]
-            named = tuple(c.name for c in written)
+            kind, values = effect.kind, effect.values
             # The statement of a kind names all columns where it does not matter which were written.
-            shape = Shape(effect.kind, named, effect.expires is not None)
+            names = () if kind in _WHOLE else tuple(values)
             patches = frozenset(
-                c.name for c in written if isinstance(effect.values[c.source.name], Patch)
+                c.name for c in multicell if isinstance(values.get(c.source.name), Patch)
             )
             checked = has_columns and effect.may_be_empty
-            groups.setdefault((shape, checked, patches), []).append((key, effect))
+            mark = kind, names, effect.expires is not None, checked, patches
+            if mark in alike:
+                alike[mark].append((key, effect))
+            else:
+                alike[mark] = [(key, effect)]
+        groups: dict[tuple[Shape, bool, frozenset[str]], list[tuple[Key, Effect]]] = {}
+        for (kind, names, expires, checked, patches), found in alike.items():
+            named = tuple(c.name for c in target.columns if c.source.name in names)
+            group = Shape(kind, named, expires), checked, patches
+            groups.setdefault(group, []).extend(found)
         for shape, checked, patches in sorted(groups, key=_order):
             found = groups[shape, checked, patches]
             yield self._part(target, shape, found, (checked, patches))
@@ -140,10 +149,11 @@ class _Layout:
         )
         shape = replace(shape, columns=tuple(c.name for c in written))
         convert = _converter(written, patches)
-        rows = [
-            (*key, *convert(e.values, e.at), (e.time_us - EPOCH_US,), *self._expiry(e))
-            for key, e in found
+        rows: list[tuple[Any, ...]] = [
+            (*key, *convert(e.values, e.at), (e.time_us - EPOCH_US,)) for key, e in found
         ]
+        if shape.expires:
+            rows = [(*row, *self._expiry(e)) for row, (_, e) in zip(rows, found, strict=True)]
         first = len(target.key)
         patched = tuple((first + n, c) for n, c in enumerate(written) if c.name in patches)
         columns = shape_columns(target, shape)

@@ -26,7 +26,7 @@ from cdcd.sink.pool import Pool
 from cdcd.sink.schema import prepare_database
 from cdcd.sink.table import Table, Tools
 from cdcd.transport.consumer import ChangeConsumer, Fetched
-from cdcd.transport.records import Partition
+from cdcd.transport.records import Partition, Record
 from cdcd.transport.registry import Registry
 from cdcd.transport.requests import Requests
 from cdcd.transport.topics import Topics, table_of_topic
@@ -196,9 +196,11 @@ class _Sink:
 
     def _hand_out(self, fetched: Fetched) -> None:
         tables = self._tables
+        by_topic: dict[str, list[Record]] = {}
         for record in fetched.records:
-            if record.partition.topic in tables:
-                tables[record.partition.topic].offer(record)
+            by_topic.setdefault(record.partition.topic, []).append(record)
+        for topic in by_topic.keys() & tables.keys():
+            tables[topic].offer(by_topic[topic])
         for partition, offset in fetched.ends.items():
             if partition.topic in tables:
                 tables[partition.topic].inbox.offer_end(partition.number, offset)

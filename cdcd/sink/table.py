@@ -7,7 +7,7 @@ this table alone.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -176,9 +176,9 @@ class Table:
         self.is_lost = False
         self.taken.set()
 
-    def offer(self, record: Record) -> None:
-        """Put in a record that was read."""
-        self.inbox.offer(record)
+    def offer(self, records: Iterable[Record]) -> None:
+        """Put in records that were read."""
+        self.inbox.offer(*records)
         self._arrived.set()
 
     async def run(self) -> None:

@@ -39,7 +39,7 @@ from cdcd.source.settling import Settling
 from cdcd.source.surroundings import STAGE, Saved, Surroundings
 from cdcd.source.together import together
 from cdcd.source.touched import Touched, ties
-from cdcd.source.windows import Pace, generations_to_settle, next_width
+from cdcd.source.windows import Pace, generations_to_settle, narrower, next_width
 
 # Refreshes that are served in one stop of a table.
 REFRESHES_AT_ONCE = 200
@@ -276,7 +276,7 @@ class Follower:
         try:
             read = await readers.log.read(streams_of(generation, lanes), lanes, window)
         except WindowTooWide:
-            self._width_ms = (window.end_ms - window.start_ms) // 2
+            self._width_ms = narrower(window)
             return 0.0
         events = read.events
         if events and not await self._is_current(readers.version):

@@ -59,7 +59,6 @@ class KeyReader:
             return
         time_ms = uuid_time_us(identities[0].time) // 1000
         cell = (lane_of(token, lanes.lanes), cell_of(time_ms))
-        for identity in identities:
-            row_hash = identity_hash(identity.stream, identity.time, identity.seq)
-            seen.cells[cell] = seen.cells.get(cell, Fingerprint()).with_row(row_hash)
-            seen.hashes.setdefault(cell, array("Q")).append(row_hash)
+        hashes = [identity_hash(*identity) for identity in identities]
+        seen.cells[cell] = seen.cells.get(cell, Fingerprint()).with_rows(hashes)
+        seen.hashes.setdefault(cell, array("Q")).extend(hashes)

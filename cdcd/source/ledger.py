@@ -7,7 +7,7 @@ with what the change topic holds.
 """
 
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from cdcd.model.change import ChangeEvent
 from cdcd.model.fingerprint import Cell, Fingerprint, cell_of, identity_hash
@@ -42,7 +42,8 @@ class Ledger:
         kept.
         """
         settled_cell = cell_of(settled_ms)
-        changed: dict[Cell, Fingerprint] = {}
+        added: dict[Cell, list[int]] = {}
+        lanes = self._lanes
         for event in events:
             identity = event.identity
             if identity is None:
@@ -50,15 +51,23 @@ class Ledger:
             start = cell_of(event.time_us // 1000)
             if start < settled_cell:
                 continue
-            cell = (lane_of(event.token, self._lanes), start)
-            row_hash = identity_hash(identity.stream, identity.time, identity.seq)
-            before = self._fingerprints.get(cell, Fingerprint())
-            self._fingerprints[cell] = changed[cell] = before.with_row(row_hash)
-            self._hashes.setdefault(start, array("Q")).append(row_hash)
-            self._held += 1
+            cell = (lane_of(event.token, lanes), start)
+            row_hash = identity_hash(*identity)
+            if cell in added:
+                added[cell].append(row_hash)
+            else:
+                added[cell] = [row_hash]
+        changed = {cell: self._count(cell, hashes) for cell, hashes in added.items()}
         while self._held > self._held_max:
             self._held -= len(self._hashes.pop(min(self._hashes)))
         return changed
+
+    def _count(self, cell: Cell, hashes: Sequence[int]) -> Fingerprint:
+        fingerprint = self._fingerprints.get(cell, Fingerprint()).with_rows(hashes)
+        self._fingerprints[cell] = fingerprint
+        self._hashes.setdefault(cell[1], array("Q")).extend(hashes)
+        self._held += len(hashes)
+        return fingerprint
 
     def differing(self, start_ms: int, end_ms: int, seen: Mapping[Cell, Fingerprint]) -> list[Cell]:
         """The cells of a range in which a reading saw other rows than were published."""

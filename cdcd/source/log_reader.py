@@ -10,6 +10,7 @@ from cdcd.model.lane import LaneSet
 from cdcd.model.position import Window
 from cdcd.model.table import TableSpec
 from cdcd.source.decode import LogDecoder, log_columns
+from cdcd.source.row_readers import RawRow
 from cdcd.source.scan import Scan, Take, select
 from cdcd.source.session import Session, partition_token
 
@@ -45,14 +46,18 @@ class LogReader:
         `window_rows` rows are there and the window can be divided; Transient, StatementRefused
         and TableStopped.
         """
-        parts: list[list[ChangeEvent]] = []
+        parts: list[list[RawRow]] = []
 
         def taker() -> Take:
-            part: list[ChangeEvent] = []
+            part: list[RawRow] = []
             parts.append(part)
-            return lambda rows: part.extend(self._decoder.changes(rows, lanes.holds))
+            return part.extend
 
         divisible = window.end_ms - window.start_ms > 1
         rows_max = self._rows_max if divisible else None
         rows = await self._scan.read(streams, window, taker, rows_max)
-        return Read([event for part in parts for event in part], rows)
+        events: list[ChangeEvent] = []
+        # Only now is it known that the window is not too wide.
+        for part in parts:
+            events += self._decoder.changes(part, lanes.holds)
+        return Read(events, rows)

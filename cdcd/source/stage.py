@@ -34,7 +34,7 @@ from cdcd.source.tables import Tables
 log = get_logger(stage=STAGE)
 
 # Batches that wait for the publisher; with windows of `window_rows` they bound the memory.
-BATCHES_WAITING_MAX = 4
+BATCHES_WAITING_MAX = 2
 # Changes past which a transaction takes no further batch: it must end well before its timeout.
 TRANSACTION_CHANGES = 10_000
 

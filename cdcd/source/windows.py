@@ -30,11 +30,20 @@ def next_width(width_ms: int, rows: int, pace: Pace) -> int:
     """The width to try after a window of `width_ms` that held `rows` rows.
 
     It doubles while the next window would hold at most half of the limit, so that a denser stretch
-    of the log seldom passes the limit (where the window is read again, half as wide).
+    of the log seldom passes the limit.
     """
     if rows * 4 <= pace.rows_max:
         return min(pace.max_ms, max(width_ms * 2, pace.min_ms))
     return width_ms
+
+
+def narrower(window: Window) -> int:
+    """The width to try after a window that held too many rows.
+
+    What was read of it is thrown away, so a burst of writes behind a quiet time, where windows are
+    wide, has to be come by in few tries. Too narrow costs little: widths double.
+    """
+    return max((window.end_ms - window.start_ms) // 8, 1)
 
 
 def generation_at(generations: tuple[Generation, ...], ms: int) -> Generation | None:

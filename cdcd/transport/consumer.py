@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Self, TypeVar
 
 from confluent_kafka import (
@@ -185,18 +186,12 @@ class ChangeConsumer:
         return fetched
 
     def _sort(self, message: Message, fetched: Fetched) -> None:
-        number = message.partition()
-        topic, offset = message.topic(), message.offset()
         error = message.error()
         if error is None:
-            if topic is not None and number is not None and offset is not None:
-                _, timestamp_ms = message.timestamp()
-                place = Partition(topic, number)
-                is_late = LATE_HEADER in dict(message.headers() or ())
-                key, value = message.key(), message.value()
-                record = Record(place, offset, timestamp_ms, key, value, is_late)
-                fetched.records.append(record)
-        elif error.code() == PARTITION_EOF:
+            fetched.records.append(self._record(message))
+            return
+        topic, number, offset = message.topic(), message.partition(), message.offset()
+        if error.code() == PARTITION_EOF:
             if topic is not None and number is not None and offset is not None:
                 fetched.ends[Partition(topic, number)] = offset
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
@@ -206,6 +201,17 @@ class ChangeConsumer:
         elif not isinstance(found := consumer_failure(error, "reading", self._watch), Transient):
             raise found
 
+    def _record(self, message: Message) -> Record:
+        headers = message.headers()
+        return Record(
+            _place(message.topic() or "", message.partition() or 0),
+            message.offset() or 0,
+            message.timestamp()[1],
+            message.key(),
+            message.value(),
+            headers is not None and LATE_HEADER in dict(headers),
+        )
+
     def _on_assign(self, client: Consumer, partitions: list[TopicPartition]) -> None:
         self._assigned = tuple(sorted(Partition(p.topic, p.partition) for p in partitions))
         # Nothing is fetched before the positions are known.
@@ -214,6 +220,11 @@ class ChangeConsumer:
     def _on_gone(self, client: Consumer, partitions: list[TopicPartition]) -> None:
         self._assigned = ()
         client.unassign()
+
+
+@lru_cache(maxsize=4096)
+def _place(topic: str, number: int) -> Partition:
+    return Partition(topic, number)
 
 
 def group_of(name: str) -> str:

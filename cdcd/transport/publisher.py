@@ -225,11 +225,12 @@ class Publisher:
         headers: Headers | None = None,
     ) -> None:
         """Hand a record to librdkafka; while its queue is full, wait for it to send some."""
-        give_up = time.monotonic() + self._timeout_seconds
+        give_up = None
         while True:
             try:
                 self._producer.produce(topic, value, key, partition, headers=headers)
             except BufferError:
+                give_up = give_up or time.monotonic() + self._timeout_seconds
                 if time.monotonic() > give_up:
                     raise Transient("Kafka: publishing: the brokers take no records") from None
                 self._producer.poll(0.1)

@@ -12,7 +12,7 @@ def of(rows: list[int]) -> Fingerprint:
     """The fingerprint of some rows."""
     found = Fingerprint()
     for row in rows:
-        found = found.with_row(row)
+        found = found.with_rows([row])
     return found
 
 

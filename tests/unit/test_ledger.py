@@ -40,7 +40,7 @@ def seen(*events: ChangeEvent) -> dict[Cell, Fingerprint]:
     """What a reading sees of changes in lane 0 and cell 1."""
     found = Fingerprint()
     for event in events:
-        found = found.with_row(row_hash(event))
+        found = found.with_rows([row_hash(event)])
     return {(0, CELL_MS): found}
 
 

@@ -4,11 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdcd.model.position import Generation
+from cdcd.model.position import Generation, Window
 from cdcd.source.windows import (
     Pace,
     generation_at,
     generation_end,
+    narrower,
     next_width,
     next_window,
     retained_from,
@@ -93,3 +94,10 @@ def test_what_the_log_retains() -> None:
     """Rows are retained for the log's TTL, and for ever where it is 0."""
     assert retained_from(90_000, 60) == 30_000
     assert retained_from(90_000, 0) is None
+
+
+@given(st.integers(1, 10**9))
+def test_a_window_of_too_many_rows_narrows(width: int) -> None:
+    """After too many rows the next try is narrower, until a window cannot be divided."""
+    tried = narrower(Window(0, width))
+    assert 1 <= tried < max(width, 2)

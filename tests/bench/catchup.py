@@ -1,0 +1,135 @@
+"""How fast, and at what cost, a backlog is caught up with: each stage alone, then both.
+
+    CDCD_BENCH_CHANGES=60000 python -m tests.bench.catchup
+
+So many changes of the reference work wait in the log. CPU is user and system time of the one
+process of `cdcd run`, less what a start without work takes; the peak of its memory is the kernel's.
+Starts the local stack if need be. Prints one JSON document.
+"""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from cassandra.cluster import Session
+from cassandra.concurrent import execute_concurrent
+
+from tests import stack as local
+from tests.bench import work
+from tests.bench.latency import cpu_seconds
+from tests.scenario.conftest import Place, connected
+from tests.scenario.daemon import Daemon, wait_until
+
+CHANGES = int(os.environ.get("CDCD_BENCH_CHANGES", "60000"))
+WAIT_SECONDS = 600
+# How long a start without work goes on, so that all that belongs to it has happened.
+SETTLED_SECONDS = 3.0
+_AT_ONCE = 128
+
+
+def fill(session: Session, keyspace: str, count: int) -> None:
+    """Write so many changes of the reference work."""
+    prepared = {
+        text: session.prepare(text.replace("$ks", keyspace))
+        for text in (work.INSERT, work.UPDATE, work.DELETE)
+    }
+    statements = ((prepared[text], values) for text, values in work.changes(count))
+    execute_concurrent(session, statements, concurrency=_AT_ONCE, raise_on_first_error=True)
+
+
+def peak_mb(pid: int) -> float:
+    """The most memory that a process has held."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    kib = next(line.split()[1] for line in lines if line.startswith("VmHWM"))
+    return round(int(kib) / 1024, 1)
+
+
+@dataclass
+class Arm:
+    """A pipeline of its own over the same log: what it runs, and how far the board must say."""
+
+    place: Place
+    name: str
+    stage: str
+    counted: str
+
+    def daemon(self) -> Daemon:
+        """A worker that is not started yet."""
+        self.place.settings = {
+            "postgres": {"target_schema": self.name},
+            # Settling is another piece of work, at another time.
+            "source": {"settle_delays_seconds": [3600]},
+        }
+        table = f"{self.place.name}.bench"
+        return self.place.daemon("--table", table, "--name", self.name, "--stage", self.stage)
+
+    def start_up(self) -> float:
+        """CPU seconds of a start with nothing to do."""
+        daemon = self.daemon()
+        daemon.start()
+        daemon.wait_ready()
+        time.sleep(SETTLED_SECONDS)
+        seconds = cpu_seconds(daemon.pid)
+        daemon.stop()
+        return seconds
+
+    def catch_up(self, changes: int, start_up: float) -> dict[str, float]:
+        """Run until all changes are done."""
+        daemon = self.daemon()
+        daemon.start()
+        wait_until(lambda: done(daemon, self.counted) > 0, "a first change", WAIT_SECONDS)
+        began, before = time.monotonic(), done(daemon, self.counted)
+        wait_until(lambda: done(daemon, self.counted) >= changes, "all changes", WAIT_SECONDS)
+        seconds = time.monotonic() - began
+        cpu = cpu_seconds(daemon.pid) - start_up
+        peak = peak_mb(daemon.pid)
+        daemon.stop()
+        return {
+            "changes_per_second": round((changes - before) / seconds),
+            "cpu_us_per_change": round(cpu / changes * 1e6, 1),
+            "start_up_cpu_seconds": round(start_up, 2),
+            "peak_mb": peak,
+        }
+
+
+def done(daemon: Daemon, counted: str) -> int:
+    """How many changes the daemon has published or applied."""
+    _, status = daemon.get("/status")
+    return sum(table[counted] or 0 for table in status["tables"]) if status else 0
+
+
+def measure(place: Place, changes: int) -> dict[str, object]:
+    """Each stage alone, then both."""
+    place.execute(work.CREATE)
+    split, both = f"{place.name}_split", f"{place.name}_both"
+    arms = [
+        Arm(place, split, "source", "published"),
+        Arm(place, split, "sink", "applied"),
+        Arm(place, both, "all", "applied"),
+    ]
+    start_ups = [arm.start_up() for arm in arms]
+    fill(place.session, place.name, changes)
+    found: dict[str, object] = {"changes": changes, "load": round(os.getloadavg()[0], 1)}
+    for arm, start_up in zip(arms, start_ups, strict=True):
+        found[arm.stage] = arm.catch_up(changes, start_up)
+        print(arm.stage, found[arm.stage], file=sys.stderr, flush=True)
+    return found
+
+
+def main() -> None:
+    """Measure and print."""
+    with connected(local.load()) as (stack, session), tempfile.TemporaryDirectory() as folder:
+        place = Place(stack, session, Path(folder), f"catchup{os.getpid()}")
+        place.begin()
+        try:
+            print(json.dumps(measure(place, CHANGES), indent=2))
+        finally:
+            place.end()
+
+
+if __name__ == "__main__":
+    main()
