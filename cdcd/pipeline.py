@@ -113,6 +113,7 @@ async def _run_sink(
         settings.registry,
         settings.postgres,
         settings.sink,
+        settings.dlq,
         settings.tables,
     )
     await _supervised(lambda: sink_stage.run(plan, board), "sink", board)

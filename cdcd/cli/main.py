@@ -8,6 +8,7 @@ import click
 
 from cdcd import __version__
 from cdcd.cli.control import pause, resume, tables
+from cdcd.cli.dlq import dlq
 from cdcd.cli.ending import report
 from cdcd.cli.invocation import Invocation
 from cdcd.cli.look import check, config, status
@@ -17,6 +18,7 @@ from cdcd.model.errors import ExitCode
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Run": (run, tables, pause, resume),
     "Look, changes nothing": (check, status, config),
+    "Repair": (dlq,),
 }
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:  # it needs client libraries, and --help does not
 
 SECONDS_PER_MINUTE = 60
 
+_STANDING = ("published up to", "lag at most", "waiting", "last applied", "dead letters", "lanes")
+
 # Where the output is no terminal nobody sees a fold, and programs stumble over one.
 _WIDTH_ELSEWHERE = 200
 
@@ -66,7 +68,7 @@ def show_standing(out: Console, standing: "Standing") -> None:
         return
     table = Table(box=None, pad_edge=False)
     table.add_column("table", overflow="fold")
-    for title in ("published up to", "lag at most", "waiting", "last applied", "lanes"):
+    for title in _STANDING:
         table.add_column(title, justify="right")
     marked = any(each.state != "followed" for each in standing.tables)
     if marked:
@@ -74,10 +76,11 @@ def show_standing(out: Console, standing: "Standing") -> None:
     for each in standing.tables:
         table.add_row(
             each.table,
-            _moment(each.frontier_ms),
+            moment(each.frontier_ms),
             "" if each.lag_seconds is None else duration(each.lag_seconds),
             "" if each.waiting is None else str(each.waiting),
-            _moment(each.applied_ms),
+            moment(each.applied_ms),
+            "" if each.dead_letters is None else str(each.dead_letters),
             f"{each.lanes}/{standing.lanes or '?'}",
             *([_state(each)] if marked else []),
         )
@@ -107,7 +110,8 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
-def _moment(ms: int | None) -> str:
+def moment(ms: int | None) -> str:
+    """A time in UTC to the second; nothing for none."""
     if ms is None:
         return ""
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(" ", "seconds").replace("+00:00", "Z")

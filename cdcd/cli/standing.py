@@ -14,6 +14,7 @@ from cdcd.model.control import SOURCE, STAGES
 from cdcd.model.errors import Transient
 from cdcd.model.position import Position
 from cdcd.ops.board import wall_clock_ms
+from cdcd.sink import letters
 from cdcd.sink.pool import Pool
 from cdcd.source.catalog import find, read_schema
 from cdcd.source.session import Session
@@ -26,6 +27,7 @@ Offsets = Mapping[tuple[str, int], int]
 ANSWER_SECONDS_MAX = 15.0
 
 _THERE = "SELECT to_regclass('cdcd.offsets') IS NOT NULL AS there"
+_LETTERS_THERE = "SELECT to_regclass('cdcd.dead_letters') IS NOT NULL"
 _OFFSETS = """
 SELECT topic, partition, next_offset, extract(epoch FROM updated_at)::float8 AS updated
 FROM cdcd.offsets WHERE pipeline = $1
@@ -34,10 +36,13 @@ FROM cdcd.offsets WHERE pipeline = $1
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What PostgreSQL holds: next offset by topic and partition, and the last commit by topic."""
+    """What PostgreSQL holds: next offset by topic and partition, the last commit by topic, and how
+    many dead letters wait by table.
+    """
 
     offsets: Mapping[tuple[str, int], int] = field(default_factory=dict)
     committed_ms: Mapping[str, int] = field(default_factory=dict)
+    dead_letters: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +52,10 @@ class TableStanding:
     `frontier_ms` is the oldest saved position over the lanes: everything older is published.
     `lag_seconds` is its age, and with that the most that the topic can be behind: while a table is
     idle its position is saved every half a minute or so. `waiting` counts records that are in Kafka
-    and not yet applied; a few of them are marks of transactions. `state` is `followed`, `paused`,
-    with the stages that stand still in `paused`, or `removed` from the pipeline. For a paused
-    source `headroom_seconds` is how long until its log forgets what was not read. None is not
-    known.
+    and not yet applied; a few of them are marks of transactions. `dead_letters` counts those that
+    wait. `state` is `followed`, `paused`, with the stages that stand still in `paused`, or
+    `removed` from the pipeline. For a paused source `headroom_seconds` is how long until its log
+    forgets what was not read. None is not known.
     """
 
     table: str
@@ -59,6 +64,7 @@ class TableStanding:
     lanes: int
     waiting: int | None
     applied_ms: int | None
+    dead_letters: int | None = None
     state: str = "followed"
     paused: Mapping[str, str] = field(default_factory=dict)
     headroom_seconds: float | None = None
@@ -97,7 +103,9 @@ async def look(settings: Settings) -> Standing:
             state.positions.get(name, {}),
             now_ms,
             _waiting(by_table.get(name), ends, done) if "kafka" not in away else None,
-            done.committed_ms.get(by_table.get(name, "")) if done else None,
+            (done.committed_ms.get(by_table.get(name, "")), done.dead_letters.get(name, 0))
+            if done
+            else (None, None),
         )
         for name in sorted(set(by_table) | {t for t, p in state.positions.items() if p})
     )
@@ -168,10 +176,14 @@ async def _applied(settings: Settings) -> Applied:
         if not await connection.fetchval(_THERE):
             return Applied()
         rows = await connection.fetch(_OFFSETS, settings.name)
+        there = await connection.fetchval(_LETTERS_THERE)
+        waiting = await letters.waiting(connection, settings.name) if there else {}
     committed: dict[str, int] = defaultdict(int)
     for row in rows:
         committed[row["topic"]] = max(committed[row["topic"]], int(row["updated"] * 1000))
-    return Applied({(r["topic"], r["partition"]): r["next_offset"] for r in rows}, committed)
+    return Applied(
+        {(r["topic"], r["partition"]): r["next_offset"] for r in rows}, committed, waiting
+    )
 
 
 def _waiting(topic: str | None, ends: Offsets, applied: Applied | None) -> int | None:
@@ -190,8 +202,8 @@ def _table(
     positions: Mapping[int, Position],
     now_ms: int,
     waiting: int | None,
-    applied_ms: int | None,
+    applied: tuple[int | None, int | None],
 ) -> TableStanding:
     frontier = min((p.frontier_ms for p in positions.values()), default=None)
     lag = None if frontier is None else max(now_ms - frontier, 0) / 1000
-    return TableStanding(name, frontier, lag, len(positions), waiting, applied_ms)
+    return TableStanding(name, frontier, lag, len(positions), waiting, *applied)

@@ -164,6 +164,23 @@ class SinkSettings(Section):
     """Longest pause between two tries while PostgreSQL is away."""
 
 
+class DlqSettings(Section):
+    """When a table stops because too much of it is refused. A row that PostgreSQL refuses is a dead
+    letter, and its table goes on; a flood of them means that something else is wrong. It stops when
+    more than `rejected_rows_min` changes *and* more than `rejected_share_max` of all were refused
+    within the window, or more than `rejected_rows_max` whatever the share.
+    """
+
+    window_seconds: float = Field(60.0, gt=0)
+    """The sliding window within which changes are counted."""
+    rejected_rows_min: int = Field(1000, ge=0)
+    """Up to so many refused changes within the window the share does not count."""
+    rejected_share_max: float = Field(0.1, ge=0, le=1)
+    """The share of refused changes that stops the table, as a number from 0 to 1."""
+    rejected_rows_max: int = Field(10_000, ge=0)
+    """Refused changes within the window that stop the table whatever the share is."""
+
+
 class HttpSettings(Section):
     """The daemon's own port: /livez, /readyz, /metrics."""
 
@@ -211,6 +228,7 @@ class Settings(BaseSettings):
     postgres: PostgresSettings = PostgresSettings()
     source: SourceSettings = SourceSettings()
     sink: SinkSettings = SinkSettings()
+    dlq: DlqSettings = DlqSettings()
     tables: dict[str, TableSettings] = Field(default_factory=dict)
     """Settings of single tables, by name or glob."""
     http: HttpSettings = HttpSettings()

@@ -143,10 +143,15 @@ class Board:
         self.metrics.dropped.labels(table, reason).inc(changes)
 
     def rejected(self, table: str, reason: str, changes: int = 1) -> None:
-        """PostgreSQL cannot hold these changes; `reason` is one of a few words."""
+        """These changes are dead letters now; `reason` is one of a few words."""
         now = self._table(table)
         self._tables[table] = replace(now, rejected=now.rejected + changes)
         self.metrics.rejected.labels(table, reason).inc(changes)
+
+    def dead_letters(self, table: str, waiting: int) -> None:
+        """How many dead letters of the table wait for somebody, of all workers."""
+        self._tables[table] = replace(self._table(table), dead_letters=waiting)
+        self.metrics.dead_letters.labels(table).set(waiting)
 
     def snapshot(self) -> Status:
         """The board as it stands."""

@@ -163,7 +163,14 @@ class Metrics:
             "cdcd_dropped_changes", "Changes left out on purpose.", "table", "reason"
         )
         self.rejected = self._counter(
-            "cdcd_rejected_changes", "Changes that PostgreSQL cannot hold.", "table", "reason"
+            "cdcd_rejected_changes",
+            "Changes that became dead letters, by reason: unstorable, data, constraint, trigger, "
+            "limit.",
+            "table",
+            "reason",
+        )
+        self.dead_letters = self._gauge(
+            "cdcd_dead_letters", "Dead letters that wait, of all workers.", "table"
         )
 
     def _counter(self, name: str, help_text: str, *labels: str) -> Counter:

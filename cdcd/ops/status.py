@@ -33,7 +33,8 @@ class TableStatus:
     `frontier_ms` is the oldest frontier of the lanes that this worker reads, in milliseconds since
     1970. `lag_seconds` is how old the newest change is that the target has, while records wait to
     be applied, and the frontier's age when none do. `waiting` counts these records. None is not
-    known to this worker.
+    known to this worker. `rejected` counts dead letters that this worker made, `dead_letters` those
+    of all workers that wait for somebody now.
     """
 
     table: str
@@ -45,6 +46,7 @@ class TableStatus:
     published: int = 0
     applied: int = 0
     rejected: int = 0
+    dead_letters: int = 0
 
 
 @dataclass(frozen=True, slots=True)

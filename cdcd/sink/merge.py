@@ -81,10 +81,11 @@ class BadValue(Exception):
     """A value that the target's column cannot hold: which column, of which event. Not the value."""
 
     def __init__(self, column: TargetColumn, at: int) -> None:
-        super().__init__(
-            f'column "{column.source.name}" ({column.source.type}) has a value that '
-            f"PostgreSQL's {column.kind} cannot hold"
+        source, self.condition = (
+            column.source,
+            f"a value that PostgreSQL's {column.kind} cannot hold",
         )
+        super().__init__(f'column "{source.name}" ({source.type}) has {self.condition}')
         self.column = column
         self.at = at
 

@@ -10,14 +10,15 @@ import ssl
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Hashable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from enum import Enum, auto
 from itertools import count
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import asyncpg
 
 from cdcd.config.settings import PostgresSettings
+from cdcd.model.dead_letter import Refusal
 from cdcd.model.errors import CdcdError, ConfigurationError, Fatal, Transient
+from cdcd.sink.sqlstates import UNSTORABLE, Kind, meaning_of
 
 Row = tuple[Any, ...]
 
@@ -50,58 +51,20 @@ class Connection(_Connection):
         self.staging_numbers = count(1)
 
 
-class Kind(Enum):
-    """What a failure means for the batch that met it."""
-
-    TRANSIENT = auto()
-    REJECTED = auto()
-    TABLE = auto()
-    CONFIGURATION = auto()
-    FATAL = auto()
-
-
-# By SQLSTATE or its class, the longer one wins (PostgreSQL manual, appendix A).
-SQLSTATES = {
-    "08": Kind.TRANSIENT,  # connection; 08P01 is also what PgBouncer says when PostgreSQL is away
-    "0A000": Kind.TABLE,  # feature not supported
-    "21": Kind.REJECTED,  # cardinality: two keys that PostgreSQL cannot tell apart
-    "22": Kind.REJECTED,  # data
-    "23": Kind.REJECTED,  # constraints, which only the target's owner can have added
-    "25006": Kind.TRANSIENT,  # read only: a standby, until the fail-over has ended
-    "25P03": Kind.TRANSIENT,  # idle in transaction for too long
-    "28": Kind.CONFIGURATION,  # authorization
-    "3D": Kind.CONFIGURATION,  # no such database
-    "3F": Kind.TABLE,  # no such schema
-    "40": Kind.TRANSIENT,  # rolled back: deadlock, serialization
-    "42": Kind.TABLE,  # the target is not what it was: dropped, renamed, retyped
-    "42501": Kind.CONFIGURATION,  # privilege
-    "44": Kind.REJECTED,  # check option
-    "53": Kind.TRANSIENT,  # resources: disk, memory, connections
-    "54": Kind.REJECTED,  # program limits: a key too long for an index
-    "55": Kind.TRANSIENT,  # object in use, lock not available
-    "57": Kind.TRANSIENT,  # operator: shutdown, start-up, statement timeout
-    "58": Kind.TRANSIENT,  # input and output
-    "P0001": Kind.REJECTED,  # raised by a trigger on the target
-}
-
-
 class Rejected(CdcdError):
-    """PostgreSQL refuses a value of the batch."""
+    """PostgreSQL refuses a value of the batch; `refusal` says why, without the value."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(f"PostgreSQL: {refusal.message}")
+        self.refusal = refusal
 
 
 class TargetBroken(CdcdError):
     """The target table is not as cdcd left it."""
 
 
-def kind_of(sqlstate: str | None) -> Kind:
-    """What a SQLSTATE means; an unknown one is fatal."""
-    code = sqlstate or ""
-    return SQLSTATES.get(code) or SQLSTATES.get(code[:2]) or Kind.FATAL
-
-
 _ERRORS: dict[Kind, type[CdcdError]] = {
     Kind.TRANSIENT: Transient,
-    Kind.REJECTED: Rejected,
     Kind.TABLE: TargetBroken,
     Kind.CONFIGURATION: ConfigurationError,
     Kind.FATAL: Fatal,
@@ -160,18 +123,15 @@ def _reported(error: asyncpg.PostgresError) -> CdcdError:
             f"PostgreSQL: {error}",
             "if this is PgBouncer in transaction mode: set `transaction_pooling` in [postgres]",
         )
-    kind = kind_of(error.sqlstate)
-    hint = "see [postgres] in the settings" if kind is Kind.CONFIGURATION else ""
-    return _ERRORS[kind](f"PostgreSQL: {_said(error, kind)}", hint)
-
-
-def _said(error: asyncpg.PostgresError, kind: Kind) -> str:
+    kind, reason = meaning_of(error.sqlstate)
     condition = _words(type(error).__name__)
-    if kind is not Kind.REJECTED:
-        return f"{error.args[0] if error.args else condition} (SQLSTATE {error.sqlstate})"
-    places = ("table_name", "column_name", "constraint_name")
-    found = [f"{p.removesuffix('_name')} {v}" for p in places if (v := getattr(error, p, None))]
-    return ", ".join([f"{condition} (SQLSTATE {error.sqlstate})", *found])
+    if kind is Kind.REJECTED:
+        # Names of the schema only: the message and the details quote values.
+        names = (getattr(error, name, None) for name in ("constraint_name", "column_name"))
+        return Rejected(Refusal(reason, condition, error.sqlstate, *names))
+    said = error.args[0] if error.args else condition
+    hint = "see [postgres] in the settings" if kind is Kind.CONFIGURATION else ""
+    return _ERRORS[kind](f"PostgreSQL: {said} (SQLSTATE {error.sqlstate})", hint)
 
 
 def _words(name: str) -> str:
@@ -195,7 +155,37 @@ async def copy(connection: Connection, table: str, columns: list[str], rows: lis
         await connection.copy_records_to_table(table, columns=columns, records=rows)
     except (TypeError, ValueError, OverflowError):
         # The codecs raise these, with the value in the message.
-        raise Rejected("PostgreSQL: a value that does not fit its column") from None
+        raise Rejected(Refusal(UNSTORABLE, "a value that does not fit its column")) from None
+
+
+@contextmanager
+def rejections() -> Iterator[None]:
+    """Turn what PostgreSQL refuses into Rejected. Every other exception of the driver passes as it
+    is, for it ends the whole transaction.
+    """
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        found = failure(error)
+        if isinstance(found, Rejected):
+            raise found from None
+        raise
+
+
+async def begin_parts(connection: Connection) -> None:
+    """From here on the transaction is made of parts. Constraints no longer wait for the commit."""
+    await connection.execute("SET CONSTRAINTS ALL IMMEDIATE; SAVEPOINT cdcd_part")
+
+
+async def keep_part(connection: Connection) -> None:
+    """End a part, and begin the next one."""
+    # One round trip, and subtransactions do not pile up.
+    await connection.execute("RELEASE SAVEPOINT cdcd_part; SAVEPOINT cdcd_part")
+
+
+async def undo_part(connection: Connection) -> None:
+    """Undo what was done since the part began, and begin it anew."""
+    await connection.execute("ROLLBACK TO SAVEPOINT cdcd_part")
 
 
 def _same(value: Any) -> Any:

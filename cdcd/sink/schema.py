@@ -77,6 +77,8 @@ async def prepare_database(pool: Pool, target_schema: str) -> None:
         if not await _exists(connection, "to_regclass($1)", "cdcd.meta"):
             await connection.execute(_sql("bookkeeping.sql"))
         await check_version(connection)
+        if not await _exists(connection, "to_regclass($1)", "cdcd.dead_letters"):
+            await connection.execute(_sql("dead_letters.sql"))
         schema = quoted(target_schema)
         if not await _exists(connection, "to_regnamespace($1)", schema):
             await connection.execute(f"CREATE SCHEMA {schema}")

@@ -11,7 +11,13 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
 
-from cdcd.config.settings import KafkaSettings, PostgresSettings, RegistrySettings, SinkSettings
+from cdcd.config.settings import (
+    DlqSettings,
+    KafkaSettings,
+    PostgresSettings,
+    RegistrySettings,
+    SinkSettings,
+)
 from cdcd.config.tables import TableEntries
 from cdcd.model.control import SINK
 from cdcd.model.errors import TableStopped, Transient
@@ -22,14 +28,15 @@ from cdcd.ops.logs import get_logger
 from cdcd.ops.retry import Backoff, retrying
 from cdcd.ops.status import StageState, TableState
 from cdcd.sink import offsets
-from cdcd.sink.pool import Pool
+from cdcd.sink.carrier import Carrier
+from cdcd.sink.pool import Pool, Rejected, TargetBroken
 from cdcd.sink.schema import prepare_database
 from cdcd.sink.table import Table, Tools
 from cdcd.transport.consumer import ChangeConsumer, Fetched
 from cdcd.transport.records import Partition, Record
 from cdcd.transport.registry import Registry
 from cdcd.transport.requests import Requests
-from cdcd.transport.topics import Topics, table_of_topic
+from cdcd.transport.topics import Topics, dead_letter_topic, table_of_topic
 
 log = get_logger()
 
@@ -58,6 +65,7 @@ class Plan:
     registry: RegistrySettings
     postgres: PostgresSettings
     sink: SinkSettings
+    dlq: DlqSettings
     tables: TableEntries = field(default_factory=dict)
 
 
@@ -72,9 +80,23 @@ async def run(plan: Plan, board: Board) -> None:
             ChangeConsumer(plan.kafka, plan.name, plan.instance)
         )
         requests = await opened.enter_async_context(Requests(plan.kafka, plan.name, plan.lanes))
-        tools = Tools(plan.name, schema, plan.sink, pool, registry, requests, board, plan.tables)
+        await Topics(plan.kafka).make_dead_letter_topic(dead_letter_topic(plan.name))
+        carrier = Carrier(pool, plan.kafka, plan.name, plan.instance, board)
+        tools = Tools(
+            plan.name,
+            schema,
+            plan.sink,
+            plan.dlq,
+            pool,
+            registry,
+            requests,
+            board,
+            carrier.tell,
+            plan.tables,
+        )
         sink = _Sink(plan, tools, consumer)
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(carrier.run(plan.sink.retry_seconds_max))
             tasks.create_task(sink.follow_catalog(tasks))
             tasks.create_task(sink.feed())
 
@@ -136,6 +158,9 @@ class _Sink:
                 return
         except TableStopped as error:
             table.stop(error)
+            return
+        except (Rejected, TargetBroken) as error:
+            table.stop(TableStopped(table.name, str(error)))
             return
         self._running[table.topic] = tasks.create_task(table.run())
         self._found.append(table)

@@ -1,8 +1,8 @@
 """One table of the sink: from its inbox to its target, batch after batch.
 
 Two loops, so that the next batch is decoded while PostgreSQL works on this one. Whatever makes an
-inbox void changes its epoch; a batch of an older epoch is dropped. What cannot be written stops
-this table alone.
+inbox void changes its epoch; a batch of an older epoch is dropped. Changes that cannot be written
+become dead letters, and the rest of their batch is applied; a flood of them stops this table alone.
 """
 
 import asyncio
@@ -13,23 +13,24 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from cdcd.config.settings import SinkSettings
+from cdcd.config.settings import DlqSettings, SinkSettings
 from cdcd.config.tables import TableEntries, settings_of, unknown_columns
 from cdcd.model.control import Pause
 from cdcd.model.errors import TableStopped, Transient
 from cdcd.model.table import TableSpec
-from cdcd.ops.board import Applied, Board, wall_clock_ms
+from cdcd.ops.board import Board, wall_clock_ms
 from cdcd.ops.comeback import Comeback
 from cdcd.ops.logs import get_logger
 from cdcd.ops.retry import Backoff, retrying
 from cdcd.ops.status import TableState
+from cdcd.sink.batch import Batch, Refused, lay_storable
 from cdcd.sink.decode import Decoder
 from cdcd.sink.expiry import Sweeper
 from cdcd.sink.inbox import Inbox, Slice
-from cdcd.sink.merge import BadValue, merge
+from cdcd.sink.merge import BadValue
 from cdcd.sink.offsets import OffsetsMoved
 from cdcd.sink.pool import Pool, Rejected, TargetBroken
-from cdcd.sink.rows import lay_out
+from cdcd.sink.refusals import Refusals
 from cdcd.sink.schema import Place, check_targets, prepare_targets
 from cdcd.sink.target import Targets
 from cdcd.sink.writer import Write, write
@@ -51,28 +52,26 @@ END_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What every table of a sink works with."""
+    """What every table of a sink works with; `carry` is told of new dead letters."""
 
     pipeline: str
     target_schema: str
     settings: SinkSettings
+    dlq: DlqSettings
     pool: Pool
     registry: Registry
     requests: Requests
     board: Board
+    carry: Callable[[], None]
     tables: TableEntries = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A batch that is ready to be written; the times are those of `Applied`."""
+    """A batch that is ready to be written."""
 
     slice: Slice
-    records: list[Record]
-    written_ms: list[int]
-    recorded_ms: list[int]
     work: Write
-    expires_ms: int | None
 
 
 class Table:
@@ -100,6 +99,7 @@ class Table:
         self._decoder = Decoder(tools.registry, name)
         self._targets: Targets | None = None
         self._sweeper = Sweeper(tools.pool, tools.requests)
+        self._refusals = Refusals(name, tools.dlq, tools.board, tools.carry)
         self._spec: TableSpec | None = None
         # What was said of the schema, which is said once.
         self._noted: set[str] = set()
@@ -142,6 +142,9 @@ class Table:
             await self._follow_schema()
         except TableStopped as error:
             self.stop(error)
+            return False
+        except (Rejected, TargetBroken) as error:
+            self.stop(TableStopped(self.name, str(error)))
             return False
         self.is_stopped = False
         return True
@@ -196,6 +199,9 @@ class Table:
             except TableStopped as error:
                 self._stop_in(cut.epoch, error)
                 continue
+            except (Rejected, TargetBroken) as error:
+                self._stop_in(cut.epoch, TableStopped(self.name, str(error)))
+                continue
             await self._prepared.put(prepared)
 
     async def _write_all(self) -> None:
@@ -207,8 +213,8 @@ class Table:
                 await self._retrying(partial(self._write, prepared), epoch)
             except OffsetsMoved:
                 self._lose(epoch)
-            except BadValue as error:
-                self._stop_in(epoch, self._refused(error, prepared.records))
+            except TableStopped as error:
+                self._stop_in(epoch, error)
             except (Rejected, TargetBroken) as error:
                 self._stop_in(epoch, TableStopped(self.name, str(error)))
 
@@ -254,43 +260,35 @@ class Table:
     def _laid_out(self, cut: Slice, targets: Targets) -> Prepared:
         found = zip(cut.records, self._decoder.decode(cut.records), strict=True)
         changes = [(record, event) for record, event in found if event is not None]
-        records, events = [r for r, _ in changes], [e for _, e in changes]
-        recorded_ms = [record.timestamp_ms for record in records]
-        try:
-            effects = merge(targets, events, recorded_ms)
-            parts = lay_out(targets, effects, events)
-        except BadValue as error:
-            raise self._refused(error, records) from error
-        return Prepared(
-            cut,
-            records,
-            [event.time_us // 1000 for event in events],
-            recorded_ms,
-            Write(self.topic, parts, cut.moves, events, effects.refreshes),
-            effects.expires_ms,
-        )
-
-    def _refused(self, error: BadValue, records: list[Record]) -> TableStopped:
-        (topic, number), offset = records[error.at][:2]
-        return TableStopped(self.name, f"record {topic}/{number}/{offset}: {error}")
+        batch = Batch(targets, [r for r, _ in changes], [e for _, e in changes])
+        batch, laid, dead = lay_storable(batch, wall_clock_ms())
+        return Prepared(cut, Write(self.topic, cut.moves, batch, laid, dead))
 
     async def _write(self, prepared: Prepared) -> None:
-        epoch, tools = prepared.slice.epoch, self._tools
+        epoch, work = prepared.slice.epoch, prepared.work
         async with self.writing:
             if epoch != self.inbox.epoch:
                 return
             began = time.monotonic()
-            await write(tools.pool, tools.pipeline, prepared.work, tools.requests.ask)
+            dead = await self._commit(work)
             seconds = time.monotonic() - began
-        if prepared.expires_ms is not None:
-            self._sweeper.expect(prepared.expires_ms)
+        if work.laid is not None and work.laid.expires_ms is not None:
+            self._sweeper.expect(work.laid.expires_ms)
         if epoch == self.inbox.epoch:
             self._recover()
             for move in prepared.slice.moves:
                 self.uncommitted[Partition(self.topic, move.partition)] = move.next_offset
-        if prepared.written_ms:
-            done = prepared.written_ms, prepared.recorded_ms, wall_clock_ms(), seconds
-            tools.board.applied(Applied(self.name, *done))
+        self._refusals.tell(work.batch, dead, seconds)
+
+    async def _commit(self, work: Write) -> list[Refused]:
+        """Write a batch, and search it for the guilty if it is refused; gives the dead letters."""
+        tools = self._tools
+        limit = self._refusals.limit
+        limit(len(work.dead) + len(work.batch.events), work.dead)
+        if work.laid is not None:
+            with suppress(Rejected, BadValue):
+                return await write(tools.pool, tools.pipeline, work, tools.requests.ask)
+        return await write(tools.pool, tools.pipeline, work, tools.requests.ask, limit)
 
     async def _follow_schema(self) -> bool:
         """Bring the target up to the registry's latest schema; False where there is none yet."""
@@ -349,5 +347,7 @@ class Table:
         if epoch != self.inbox.epoch:
             return
         log.warning("another worker has applied this batch", table=self.name)
+        # It may have been ourselves, where a commit's answer was lost.
+        self._tools.carry()
         self.void()
         self.is_lost = True

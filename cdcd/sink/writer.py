@@ -12,18 +12,35 @@ connection keeps few of them. Behind a pooler the table is made and dropped in t
 
 Changes of elements are merged with what the rows have within the transaction: this worker alone
 writes them. What only the source can tell is asked for before the commit that makes it necessary.
+
+A batch that PostgreSQL refuses is written once more with a search: parts of it under savepoints,
+until the guilty changes are alone. Their dead letters are rows of the same transaction.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
 from cdcd.model.change import ChangeEvent
 from cdcd.model.refresh import Partition, Request, Scope
-from cdcd.sink import offsets
+from cdcd.ops.board import wall_clock_ms
+from cdcd.sink import letters, offsets
+from cdcd.sink.batch import Batch, Laid, Refused, lay, refusal_of
+from cdcd.sink.bisection import Bisection
 from cdcd.sink.inbox import Move
-from cdcd.sink.pool import Connection, Pool, copy
+from cdcd.sink.merge import BadValue
+from cdcd.sink.pool import (
+    Connection,
+    Pool,
+    Rejected,
+    begin_parts,
+    copy,
+    keep_part,
+    rejections,
+    undo_part,
+)
 from cdcd.sink.ranges import RangeShape
 from cdcd.sink.rows import Part, patched_rows, request_of
 from cdcd.sink.statements import (
@@ -45,37 +62,109 @@ STAGING_TABLES_MAX = 3
 
 Rows = Sequence[tuple[Any, ...]]
 Ask = Callable[[Sequence[Request]], Awaitable[None]]
+# Told how many changes the batch has and which were refused so far; raises when that is too much.
+Limit = Callable[[int, Sequence[Refused]], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """What one transaction writes: parts made of events, and the offsets behind them. `refreshes`
-    are indices of events whose rows are to be read again.
+    """What one transaction writes: a batch, laid out, and the offsets behind it. Where `laid` is
+    None it can only be laid out in parts. `dead` are changes between those of the batch that were
+    found to have no PostgreSQL form.
     """
 
     topic: str
-    parts: Sequence[Part]
     moves: Sequence[Move]
-    events: Sequence[ChangeEvent] = ()
-    refreshes: Sequence[int] = ()
+    batch: Batch
+    laid: Laid | None
+    dead: Sequence[Refused] = ()
 
 
-async def write(pool: Pool, pipeline: str, work: Write, ask: Ask) -> None:
-    """Commit the rows and the offsets, or nothing. Requests that were asked for may be repeated.
+@dataclass(slots=True)
+class _Done:
+    """What a transaction has done so far: rows to be read again, and what was refused."""
 
-    Raises OffsetsMoved when a partition is another worker's now, and BadValue; whatever else it
-    raises, the transaction may have been committed when the connection was lost in the end of it.
+    unclear: list[ChangeEvent]
+    dead: list[Refused]
+
+
+@dataclass(slots=True)
+class _Staging:
+    """By target the staging tables of one transaction; none where the batch is small. Each use of
+    one has a number, by which its rows are told from those before.
+    """
+
+    tables: dict[Target, str] = field(default_factory=dict)
+    uses: int = 0
+
+
+async def write(
+    pool: Pool, pipeline: str, work: Write, ask: Ask, limit: Limit | None = None
+) -> list[Refused]:
+    """Commit the rows and the offsets, or nothing; gives what was refused. Requests that were asked
+    for may be repeated.
+
+    Without a limit it raises Rejected or BadValue for the batch as a whole, which has to be laid
+    out; with one, what is refused is searched for and left out. Raises OffsetsMoved when a
+    partition is another worker's now; whatever else it raises, the transaction may have been
+    committed when the connection was lost in the end of it.
     """
     async with pool.connection() as connection:
-        staging = await _staging_tables(connection, work.parts, is_kept=pool.keeps_sessions)
+        staging = await _staging_tables(connection, work.laid, is_kept=pool.keeps_sessions)
         async with connection.transaction():
             await offsets.advance(connection, pipeline, work.topic, work.moves)
-            unclear = list(work.refreshes)
-            for number, part in enumerate(work.parts):
-                await _apply(connection, part, staging.get(part.target), number)
-                if part.checked:
-                    unclear += await _emptied(connection, part)
-            await ask(requests_of(work.events[at] for at in unclear))
+            done = _Done([], list(work.dead))
+            if limit is None and work.laid is not None:
+                done.unclear += await _apply_all(connection, work.laid, work.batch, staging)
+            elif limit is not None:
+                await _search(connection, work.batch, staging, done, limit)
+            await letters.keep(connection, pipeline, [refused.letter for refused in done.dead])
+            await letters.close(connection, (pipeline, work.topic), work.batch, done.dead)
+            await ask(requests_of(done.unclear))
+    return done.dead
+
+
+async def _search(
+    connection: Connection, batch: Batch, staging: _Staging, done: _Done, limit: Limit
+) -> None:
+    """Apply the batch part by part, and leave out what is refused alone."""
+    found, count = Bisection(len(batch.events)), len(batch.events) + len(done.dead)
+    await begin_parts(connection)
+    while (at := found.next) is not None:
+        part = batch.part(at)
+        try:
+            with rejections():
+                # In a thread where it takes long, so that the loop answers meanwhile.
+                long = len(at) > ARRAYS_ROWS_MAX
+                laid = await asyncio.to_thread(lay, part) if long else lay(part)
+                unclear = await _apply_all(connection, laid, part, staging)
+        except Rejected as error:
+            refusal = error.refusal
+        except BadValue as error:
+            refusal = refusal_of(error)
+        else:
+            await keep_part(connection)
+            found.good()
+            done.unclear += unclear
+            continue
+        await undo_part(connection)
+        if found.bad():
+            done.dead.append(batch.refused(at.start, refusal, wall_clock_ms()))
+            limit(count, done.dead)
+
+
+async def _apply_all(
+    connection: Connection, laid: Laid, batch: Batch, staging: _Staging
+) -> list[ChangeEvent]:
+    """Run the statements; gives the changes whose rows are to be read again."""
+    unclear = list(laid.unclear)
+    tables = {} if _is_small(laid) else staging.tables
+    for part in laid.parts:
+        staging.uses += 1
+        await _apply(connection, part, tables.get(part.target), staging.uses)
+        if part.checked:
+            unclear += [batch.events[at] for at in await _emptied(connection, part)]
+    return unclear
 
 
 def requests_of(events: Iterable[ChangeEvent]) -> list[Request]:
@@ -126,14 +215,16 @@ def _columns(rows: Rows) -> list[Sequence[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-async def _staging_tables(
-    connection: Connection, parts: Sequence[Part], *, is_kept: bool
-) -> dict[Target, str]:
-    """By target, the staging tables of a big batch; none for a small one."""
-    if sum(len(part.rows) for part in parts) <= ARRAYS_ROWS_MAX:
-        return {}
-    targets = dict.fromkeys(part.target for part in parts)
-    return {target: await _staging(connection, target, is_kept=is_kept) for target in targets}
+async def _staging_tables(connection: Connection, laid: Laid | None, *, is_kept: bool) -> _Staging:
+    """The staging tables of a big batch."""
+    if laid is None or _is_small(laid):
+        return _Staging()
+    targets = dict.fromkeys(part.target for part in laid.parts)
+    return _Staging({t: await _staging(connection, t, is_kept=is_kept) for t in targets})
+
+
+def _is_small(laid: Laid) -> bool:
+    return sum(len(part.rows) for part in laid.parts) <= ARRAYS_ROWS_MAX
 
 
 async def _staging(connection: Connection, target: Target, *, is_kept: bool) -> str:

@@ -99,6 +99,11 @@ def consumer_failure(
     return _fenced(doing)
 
 
+def is_fenced(error: KafkaException) -> bool:
+    """Whether another client has taken this one's name."""
+    return error.args[0].code() in _FENCED
+
+
 def _fenced(doing: str) -> CdcdError:
     return ConfigurationError(
         f"Kafka: {doing}: another worker runs under this one's name",

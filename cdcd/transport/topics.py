@@ -30,6 +30,8 @@ _INTERNAL = "cdcd"
 
 # A change holds a row, which may be larger than the brokers' default of 1 MiB.
 RECORD_BYTES_MAX = 10 * 1024 * 1024
+# What a dead letter adds to its record.
+HEADERS_BYTES_MAX = 64 * 1024
 
 # How soon a topic that a broker does not know yet is asked for again, and for how long.
 _UNKNOWN_SECONDS = 0.1
@@ -44,6 +46,11 @@ def change_topic(pipeline: str, table: TableSpec) -> str:
 def lanes_topic(pipeline: str) -> str:
     """The topic of the pipeline's lanes."""
     return f"{pipeline}.{_INTERNAL}.lanes"
+
+
+def dead_letter_topic(pipeline: str) -> str:
+    """The topic of the pipeline's dead letters."""
+    return f"{pipeline}.{_INTERNAL}.dlq"
 
 
 def table_of_topic(pipeline: str, topic: str) -> str | None:
@@ -80,11 +87,18 @@ class Topics:
 
     async def make_change_topic(self, name: str) -> int:
         """Make a table's topic if it is not there; gives its number of partitions."""
+        return await self._make_kept(name, RECORD_BYTES_MAX)
+
+    async def make_dead_letter_topic(self, name: str) -> int:
+        """Make the topic of dead letters if it is not there; gives its number of partitions."""
+        return await self._make_kept(name, RECORD_BYTES_MAX + HEADERS_BYTES_MAX)
+
+    async def _make_kept(self, name: str, record_bytes_max: int) -> int:
         settings = self._settings
         config = {
             "cleanup.policy": "delete",
             "retention.ms": str(settings.topic_retention_hours * 3_600_000),
-            "max.message.bytes": str(RECORD_BYTES_MAX),
+            "max.message.bytes": str(record_bytes_max),
             "min.insync.replicas": str(settings.topic_min_insync_replicas),
         }
         return await self._make(name, settings.topic_partitions, config)

@@ -46,7 +46,7 @@ async def feed(stack: Stack) -> AsyncIterator[Feed]:
         admin.delete_topics(topics)
     connection = await made.connect()
     await connection.execute(f'DROP SCHEMA IF EXISTS "{made.schema}" CASCADE')
-    for state in ("offsets", "targets", "reconcile_runs"):
+    for state in ("offsets", "targets", "reconcile_runs", "dead_letters"):
         if await connection.fetchval("SELECT to_regclass($1)", f"cdcd.{state}"):
             await connection.execute(f"DELETE FROM cdcd.{state} WHERE pipeline = $1", name)
     await connection.close()

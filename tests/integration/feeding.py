@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from cdcd.config.settings import (
+    DlqSettings,
     KafkaSettings,
     PostgresSettings,
     RegistrySettings,
@@ -93,7 +94,12 @@ class Feed:
         self.pipeline = pipeline
         self.schema = f"target_{pipeline}"
         self.postgres = postgres
-        self.kafka = KafkaSettings(bootstrap_servers=kafka, session_timeout_seconds=3)
+        self.kafka = KafkaSettings(
+            bootstrap_servers=kafka,
+            session_timeout_seconds=3,
+            topic_replication_factor=1,
+            topic_min_insync_replicas=1,
+        )
         self.registry_settings = RegistrySettings(url=registry)
         self.registry = Registry(self.registry_settings)
         self._bootstrap = kafka
@@ -108,6 +114,7 @@ class Feed:
             "registry": self.registry_settings,
             "postgres": PostgresSettings(dsn=self.postgres, target_schema=self.schema),
             "sink": SinkSettings(fetch_wait_seconds=0.1, retry_seconds_max=0.5),
+            "dlq": DlqSettings(),
             **changed,
         }
         return Plan(name=self.pipeline, instance=instance, **given)

@@ -1,7 +1,7 @@
 """A TCP proxy that a test can cut, to be the network between a client and a server."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 
@@ -13,6 +13,10 @@ class Proxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self._listener: asyncio.Server | None = None
         self.port = 0
+        # How many commits to come are lost, with their connections: on the way to the server, or
+        # where `commits_arrive` on the way back.
+        self.commits_to_lose = 0
+        self.commits_arrive = True
 
     async def heal(self) -> None:
         """Let connections through."""
@@ -34,19 +38,40 @@ class Proxy:
             back.transport.abort()
             return
         self._writers |= {back, on}
+        lost = asyncio.Event()
+
+        def asks(data: bytes) -> bool:
+            if self.commits_to_lose and b"COMMIT" in data:
+                self.commits_to_lose -= 1
+                lost.set()
+            return self.commits_arrive or not lost.is_set()
+
+        async def ask() -> None:
+            await _pump(near, on, asks)
+            if lost.is_set():
+                back.transport.abort()
+
+        async def answer() -> None:
+            await _pump(far, back, lambda _: not lost.is_set())
+            if lost.is_set():
+                back.transport.abort()
+
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(_pump(near, on))
-                tasks.create_task(_pump(far, back))
+                tasks.create_task(ask())
+                tasks.create_task(answer())
         finally:
             for writer in (back, on):
                 self._writers.discard(writer)
                 writer.transport.abort()
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _pump(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, passes: Callable[[bytes], bool]
+) -> None:
+    """Forward until the end, or until something may not pass."""
     with suppress(OSError):
-        while data := await reader.read(65_536):
+        while (data := await reader.read(65_536)) and passes(data):
             writer.write(data)
             await writer.drain()
     writer.close()

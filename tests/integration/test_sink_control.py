@@ -4,6 +4,7 @@ from typing import Any
 
 import asyncpg
 
+from cdcd.config.settings import DlqSettings
 from cdcd.model.control import Control, Pause
 from cdcd.ops.board import Board
 from cdcd.ops.directions import Directions
@@ -107,7 +108,8 @@ async def test_a_mended_target_is_written_again(
 ) -> None:
     """A table that its target's constraint stopped goes on once that is gone, without a restart."""
     await feed.publish(ONE, inserts(ONE, 1))
-    async with sinking(feed.plan()) as board:
+    # One refused change is a flood.
+    async with sinking(feed.plan(dlq=DlqSettings(rejected_rows_max=0))) as board:
         await expect(feed, "one", 1)
         target = f'"{feed.schema}".one'
         await connection.execute(f"ALTER TABLE {target} ADD CONSTRAINT low CHECK (id < 2)")

@@ -16,15 +16,15 @@ from cdcd.model.errors import ConfigurationError, InvariantBroken
 from cdcd.model.refresh import Request
 from cdcd.ops.status import TableState
 from cdcd.sink import offsets
+from cdcd.sink.batch import Batch, lay
 from cdcd.sink.inbox import Move
-from cdcd.sink.merge import merge
 from cdcd.sink.offsets import OffsetsMoved
 from cdcd.sink.pool import Pool
-from cdcd.sink.rows import lay_out
 from cdcd.sink.schema import Place, prepare_database, prepare_targets
 from cdcd.sink.target import targets_of
 from cdcd.sink.writer import Write, write
 from cdcd.transport.consumer import group_of
+from cdcd.transport.records import Partition, Record
 from tests.integration.feeding import Feed, change, eventually, sinking, status, table
 
 COUNTED = table("counted", "p:id int; r:v int")
@@ -160,9 +160,10 @@ async def _opened(pool: Pool, feed: Feed) -> None:
 
 
 def _work(feed: Feed, events: Sequence[ChangeEvent], *moves: Move) -> Write:
-    targets = targets_of(COUNTED, feed.schema)
-    parts = lay_out(targets, merge(targets, events), events)
-    return Write(feed.topic(COUNTED), parts, moves, events)
+    place = Partition(feed.topic(COUNTED), 0)
+    records = [Record(place, n, 0, b"", b"") for n in range(len(events))]
+    batch = Batch(targets_of(COUNTED, feed.schema), records, events)
+    return Write(place.topic, moves, batch, lay(batch))
 
 
 async def _write(pool: Pool, feed: Feed, work: Write) -> None:

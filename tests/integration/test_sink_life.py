@@ -23,6 +23,7 @@ from cdcd.sink.pool import Pool
 from cdcd.sink.target import targets_of
 from cdcd.transport.requests import Requests
 from tests.integration.feeding import LANES, Feed, change, eventually, sinking, status, table
+from tests.integration.letters import letters
 
 PLAIN = table("plain", "p:p int; c:c int; r:a int; r:b text")
 KEYS = "SELECT p, c FROM {s}.plain ORDER BY p, c"
@@ -286,18 +287,20 @@ async def test_elements_are_merged_with_what_is_there(feed: Feed, count: int) ->
         assert len(await asked(feed)) == count
 
 
-async def test_an_element_that_cannot_be_stored_is_named(feed: Feed) -> None:
-    """The table stops at the record, and says the column and not the value."""
+async def test_an_element_that_cannot_be_stored_is_a_dead_letter(feed: Feed) -> None:
+    """Found only when it is merged with the stored value, it says the column and not the value."""
     spec = table("bad", "p:p int; r:v set<text>")
-    await feed.publish(spec, [change(spec, "u", (1,), {"v": Elements(["secret\0"], ())})])
-    async with sinking(feed.plan()) as board:
-
-        async def state() -> TableState:
-            return status(board, spec).state
-
-        await eventually(state, TableState.STOPPED)
-        assert 'column "v"' in status(board, spec).reason
-        assert "secret" not in status(board, spec).reason
+    bad, fine = Elements(["secret\0"], ()), Elements(["x"], ())
+    events = [change(spec, "u", (n,), {"v": bad if n == 1 else fine}) for n in range(3)]
+    # A value and a change of it in one batch are merged before PostgreSQL is asked.
+    events += [change(spec, "u", (4,), {"v": ["a"]}), change(spec, "u", (4,), {"v": bad})]
+    await feed.publish(spec, events)
+    rows = "SELECT p, v::text FROM {s}.bad ORDER BY p"
+    async with sinking(feed.plan()):
+        await eventually(lambda: rows_of(feed, rows), [(0, '["x"]'), (2, '["x"]'), (4, '["a"]')])
+    found = await letters(feed)
+    assert [(r["column_name"], r["record_offset"]) for r in found] == [("v", 1), ("v", 4)]
+    assert not any("secret" in r["condition"] for r in found)
 
 
 async def test_expired_rows_are_asked_for(feed: Feed) -> None:

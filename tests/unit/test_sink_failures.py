@@ -3,8 +3,9 @@
 import asyncpg
 import pytest
 
-from cdcd.model.errors import CdcdError, ConfigurationError, Fatal, TableStopped, Transient
-from cdcd.sink.pool import Kind, Rejected, TargetBroken, failure, kind_of
+from cdcd.model.errors import CdcdError, ConfigurationError, TableStopped, Transient
+from cdcd.sink.pool import Rejected, TargetBroken, failure
+from cdcd.sink.sqlstates import SQLSTATES, Kind, meaning_of
 from cdcd.sink.stage import check_offset
 from cdcd.transport.records import Partition
 
@@ -26,13 +27,24 @@ from cdcd.transport.records import Partition
         ("54000", Kind.REJECTED),
         ("57014", Kind.TRANSIENT),
         ("57P03", Kind.TRANSIENT),
-        ("XX000", Kind.FATAL),
+        ("40002", Kind.REJECTED),
+        ("54001", Kind.TABLE),
+        ("P0002", Kind.REJECTED),
+        ("ABC12", Kind.REJECTED),
+        ("XX000", Kind.TABLE),
         (None, Kind.FATAL),
     ],
 )
 def test_a_sqlstate_has_one_meaning(sqlstate: str | None, kind: Kind) -> None:
-    """The longer of code and class decides, and what is unknown is fatal."""
-    assert kind_of(sqlstate) is kind
+    """The longer of code and class decides; what PostgreSQL does not have a trigger raised."""
+    assert meaning_of(sqlstate).kind is kind
+
+
+def test_what_is_rejected_has_a_reason_of_few() -> None:
+    """Reasons are labels of a metric: few words, and only where a row is at fault."""
+    reasons = {m.reason for m in SQLSTATES.values() if m.kind is Kind.REJECTED}
+    assert reasons == {"data", "constraint", "trigger", "limit"}
+    assert {m.reason for m in SQLSTATES.values() if m.kind is not Kind.REJECTED} == {""}
 
 
 @pytest.mark.parametrize(
@@ -48,7 +60,7 @@ def test_a_sqlstate_has_one_meaning(sqlstate: str | None, kind: Kind) -> None:
         (asyncpg.DataError("invalid input: secret"), Rejected, "data"),
         (asyncpg.InvalidCachedStatementError("plan"), Transient, "another worker"),
         (asyncpg.InternalClientError("cannot switch to state 15"), Transient, "broke"),
-        (asyncpg.InternalServerError("broken"), Fatal, "broken"),
+        (asyncpg.InternalServerError("broken"), TargetBroken, "broken"),
     ],
 )
 def test_a_failure_of_the_driver_is_ours(

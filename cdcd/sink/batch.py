@@ -1,0 +1,111 @@
+"""The changes of one transaction, and what they come to. Pure."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from cdcd.model.change import ChangeEvent
+from cdcd.model.dead_letter import DeadLetter, Refusal
+from cdcd.sink.merge import BadValue, merge
+from cdcd.sink.rows import Part, lay_out, request_of
+from cdcd.sink.sqlstates import UNSTORABLE
+from cdcd.sink.target import Targets
+from cdcd.transport.lane_records import encode_request
+from cdcd.transport.records import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A change that was refused, and what is kept of it."""
+
+    event: ChangeEvent
+    letter: DeadLetter
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Changes of one table in order, and the record of each."""
+
+    targets: Targets
+    records: Sequence[Record]
+    events: Sequence[ChangeEvent]
+
+    def part(self, at: range) -> "Batch":
+        """Some changes that follow on each other."""
+        within = slice(at.start, at.stop)
+        return Batch(self.targets, self.records[within], self.events[within])
+
+    def without(self, ats: Iterable[int]) -> "Batch":
+        """The changes but for some."""
+        left = sorted(set(range(len(self.events))).difference(ats))
+        return Batch(
+            self.targets,
+            [self.records[n] for n in left],
+            [self.events[n] for n in left],
+        )
+
+    def refused(self, at: int, refusal: Refusal, now_ms: int) -> Refused:
+        """One change as a dead letter."""
+        record, scope = self.records[at], encode_request(request_of(self.events[at]))
+        letter = DeadLetter(
+            self.targets.table.full_name,
+            record.partition.topic,
+            record.partition.number,
+            record.offset,
+            scope,
+            record.key,
+            record.value,
+            refusal,
+            now_ms,
+        )
+        return Refused(self.events[at], letter)
+
+
+@dataclass(frozen=True, slots=True)
+class Laid:
+    """The statements' work for a batch; `unclear` are changes whose rows are to be read again."""
+
+    parts: list[Part]
+    unclear: list[ChangeEvent]
+    expires_ms: int | None
+
+
+def lay(batch: Batch) -> Laid:
+    """Merge a batch and lay it out. Raises BadValue."""
+    events = batch.events
+    effects = merge(batch.targets, events, [record.timestamp_ms for record in batch.records])
+    parts = lay_out(batch.targets, effects, events)
+    return Laid(parts, [events[at] for at in effects.refreshes], effects.expires_ms)
+
+
+def lay_storable(batch: Batch, now_ms: int) -> tuple[Batch, Laid | None, list[Refused]]:
+    """Lay a batch out without the changes that have no PostgreSQL form; these come last.
+
+    None for a batch that can only be laid out in parts: a change of an element is not looked at
+    before it meets the value that it changes.
+    """
+    try:
+        return batch, lay(batch), []
+    except BadValue:
+        refusals = unstorable(batch)
+    dead = [batch.refused(at, refusal, now_ms) for at, refusal in refusals.items()]
+    storable = batch.without(refusals)
+    try:
+        return storable, lay(storable), dead
+    except BadValue:
+        return storable, None, dead
+
+
+def unstorable(batch: Batch) -> dict[int, Refusal]:
+    """Which changes have no PostgreSQL form, each looked at alone."""
+    found = {}
+    for at in range(len(batch.events)):
+        try:
+            lay(batch.part(range(at, at + 1)))
+        except BadValue as error:
+            found[at] = refusal_of(error)
+    return found
+
+
+def refusal_of(error: BadValue) -> Refusal:
+    """Why a value was refused that has no PostgreSQL form."""
+    return Refusal(UNSTORABLE, error.condition, column=error.column.source.name)
