@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down check lint format test unit bench bench-cpu bench-catchup limits page-pictures random model
+.PHONY: help demo up down check lint format test unit bench bench-cpu bench-catchup limits page-pictures random model late bench-idle
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -74,3 +74,9 @@ random: $(VENV)/.made ## Writes by chance and two witnesses; CDCD_RANDOM_WRITES,
 
 model: $(VENV)/.made ## The model in bigger configurations; takes an hour
 	@CDCD_TEST_MODEL=big $(BIN)/pytest -q tests/model
+
+late: $(VENV)/.made ## Writes that are backdated by up to five minutes; takes eleven
+	@CDCD_LATE_BACK_SECONDS=1,20,300 $(BIN)/pytest -q tests/scenario/test_late.py
+
+bench-idle: $(VENV)/.made ## What 100 idle tables on 768 streams cost, printed
+	@$(BIN)/python -m tests.bench.idle

@@ -1,7 +1,8 @@
 """Where the services are that the tests talk to.
 
 CDCD_TEST_STACK names a file in the form of .local/stack.json; without it the local stack is meant,
-and started if it is not running.
+and started if it is not running. CDCD_TEST_SCYLLA, `host` or `host:port`, names a real cluster in
+the place of the stand-in.
 """
 
 import json
@@ -36,6 +37,9 @@ def load() -> Stack:
         subprocess.run(up, check=True, stdout=sys.stderr)
     found = json.loads(Path(named or LOCAL).read_text())
     node = found["scylla"]
+    if real := os.environ.get("CDCD_TEST_SCYLLA"):
+        host, _, port = real.partition(":")
+        node = {"host": host, "port": port or 9042}
     return Stack(
         scylla_host=node["host"],
         scylla_port=int(node["port"]),

@@ -64,6 +64,27 @@ async def test_a_generation_that_was_seen_stays(kind: str) -> None:
     assert found == [[1000, 2000], [1000, 2000]]
 
 
+@pytest.mark.parametrize("peers", [0, 2])
+async def test_metadata_is_read_at_the_level_of_its_writer(peers: int) -> None:
+    """Generations of vnodes are read at ONE from a lone node, and at QUORUM from several: the
+    servers write them by the same rule.
+    """
+    asked: list[tuple[str, bool]] = []
+
+    class Some(Nodes):
+        async def query(
+            self, cql: str, _: Sequence[object] = (), *, quorum: bool = False
+        ) -> list[dict[str, Any]]:
+            if "peers" in cql:
+                return [{"peer": n} for n in range(peers)]
+            asked.append((cql, quorum))
+            return await super().query(cql)
+
+    await Generations(cast("Session", Some([1000]))).of_vnodes()
+    assert len(asked) == 2
+    assert {quorum for _, quorum in asked} == {bool(peers)}
+
+
 async def test_a_generation_without_streams_is_waited_for() -> None:
     """A generation whose streams are not readable yet is asked for again."""
 
