@@ -22,6 +22,19 @@ ON CONFLICT DO NOTHING
 """
 
 
+_READ_ALL = """
+SELECT topic, partition, next_offset FROM cdcd.offsets WHERE pipeline = $1
+ORDER BY topic, partition
+"""
+_REPLACE = """
+INSERT INTO cdcd.offsets (pipeline, topic, partition, next_offset)
+SELECT $1, o.topic, o.partition, o.next_offset
+FROM unnest($2::text[], $3::integer[], $4::bigint[]) AS o (topic, partition, next_offset)
+ON CONFLICT (pipeline, topic, partition)
+DO UPDATE SET next_offset = EXCLUDED.next_offset, updated_at = clock_timestamp()
+"""
+
+
 class OffsetsMoved(Exception):
     """A saved offset is not the one that the batch began at: somebody else has applied it."""
 
@@ -31,6 +44,19 @@ async def read(pool: Pool, pipeline: str, topic: str) -> dict[int, int]:
     async with pool.connection() as connection:
         rows = await connection.fetch(_READ, pipeline, topic)
     return {row["partition"]: row["next_offset"] for row in rows}
+
+
+async def read_all(pool: Pool, pipeline: str) -> list[tuple[str, int, int]]:
+    """Topic, partition and next offset of all that is saved."""
+    async with pool.connection() as connection:
+        return [tuple(row) for row in await connection.fetch(_READ_ALL, pipeline)]
+
+
+async def replace(pool: Pool, pipeline: str, saved: Iterable[tuple[str, int, int]]) -> None:
+    """Save offsets as they are given, all or none; for a pipeline whose workers do not run."""
+    columns = [list(column) for column in zip(*saved, strict=True)] or [[], [], []]
+    async with pool.transaction() as connection:
+        await connection.execute(_REPLACE, pipeline, *columns)
 
 
 async def advance(connection: Connection, pipeline: str, topic: str, moves: Iterable[Move]) -> None:

@@ -11,7 +11,9 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 from cdcd.config.settings import KafkaSettings
 from cdcd.model.errors import CdcdError, Transient
+from cdcd.transport.consumer import group_of
 from cdcd.transport.kafka import client_properties, failure
+from cdcd.transport.topics import source_group
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,3 +88,16 @@ class Brokers:
             raise failure(error, doing) from error
         except TimeoutError as error:
             raise Transient(f"Kafka: {doing}: no answer in time") from error
+
+    async def workers(self, pipeline: str) -> Mapping[str, int]:
+        """How many workers run each stage. One that has gone counts until its session ends."""
+        groups = {"source": source_group(pipeline), "sink": group_of(pipeline)}
+        return {stage: await self.members(group) for stage, group in groups.items()}
+
+    async def members(self, group: str) -> int:
+        """How many members a consumer group has."""
+        futures = self._admin.describe_consumer_groups(
+            [group], request_timeout=self._timeout_seconds
+        )
+        found = await self._answer(futures[group], f"describing group {group}")
+        return len(found.members)

@@ -36,7 +36,7 @@ from cdcd.transport.kafka import (
 from cdcd.transport.lane_records import decode_request, request_of_key
 from cdcd.transport.lane_restore import Restoring, read_to_ends
 from cdcd.transport.thread import OneThread
-from cdcd.transport.topics import Topics, lanes_topic
+from cdcd.transport.topics import Topics, lanes_topic, source_group
 
 _FETCH_SECONDS = 0.1
 _FETCH_RECORDS = 1000
@@ -80,7 +80,7 @@ class LaneLog:
         self._consumer = Consumer(
             client_properties(self._settings, "lanes")
             | {
-                "group.id": f"{self._worker.pipeline}.source",
+                "group.id": source_group(self._worker.pipeline),
                 "group.instance.id": self._worker.id,
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,

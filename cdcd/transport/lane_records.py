@@ -9,7 +9,7 @@ still; these two are in every lane.
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -18,6 +18,10 @@ from cdcd.model.errors import ConfigurationError, InvariantBroken
 from cdcd.model.fingerprint import Fingerprint
 from cdcd.model.position import Position, TokenRange
 from cdcd.model.refresh import Key, Listed, Partition, Request, Row, Scope, StaticRow, Tokens
+
+# Records in force by lane and key, and what to write: a value, or None to remove it.
+Records = Mapping[tuple[int, str], str]
+Write = tuple[int, str, str | None]
 
 VERSION = 1
 TABLES_KEY = b"control/tables"

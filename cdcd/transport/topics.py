@@ -53,6 +53,11 @@ def dead_letter_topic(pipeline: str) -> str:
     return f"{pipeline}.{_INTERNAL}.dlq"
 
 
+def source_group(pipeline: str) -> str:
+    """The consumer group of a pipeline's sources, on the lanes topic."""
+    return f"{pipeline}.source"
+
+
 def table_of_topic(pipeline: str, topic: str) -> str | None:
     """The full name of the table whose changes a topic holds; None for other topics."""
     prefix = f"{pipeline}."

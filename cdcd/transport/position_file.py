@@ -1,0 +1,141 @@
+"""A pipeline's whole position as one JSON document, and what it takes to go back to it. Pure.
+
+The document holds the records of the lanes topic that are in force, the saved offsets, the ids of
+the topics that these are of, and a checksum over all of it.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from cdcd.model.errors import ConfigurationError
+from cdcd.transport.lane_records import (
+    Records,
+    Write,
+    cell_of_key,
+    decode_position,
+    table_of_key,
+)
+
+FORMAT = "cdcd-offsets"
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Offset:
+    """A saved offset of the sink."""
+
+    topic: str
+    partition: int
+    next_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a pipeline stands: `records` by lane and key, `topics` are ids by name."""
+
+    pipeline: str
+    made_at: str
+    lanes: int
+    records: Records
+    offsets: tuple[Offset, ...]
+    topics: Mapping[str, str]
+
+    def frontiers_ms(self) -> dict[str, int]:
+        """The oldest frontier of each table."""
+        found: dict[str, int] = {}
+        for (_, key), value in self.records.items():
+            table = table_of_key(key.encode())
+            if table is not None:
+                at = decode_position(value.encode()).frontier_ms
+                found[table] = min(at, found.get(table, at))
+        return found
+
+
+def encode(position: Position) -> str:
+    """The document's text."""
+    body = {
+        "format": FORMAT,
+        "version": VERSION,
+        "pipeline": position.pipeline,
+        "made_at": position.made_at,
+        "lanes": position.lanes,
+        "records": [
+            {"lane": lane, "key": key, "value": value}
+            for (lane, key), value in sorted(position.records.items())
+        ],
+        "offsets": [asdict(o) for o in position.offsets],
+        "topics": dict(sorted(position.topics.items())),
+    }
+    return json.dumps({**body, "checksum": _checksum(body)}, indent=1) + "\n"
+
+
+def decode(text: str) -> Position:
+    """The position of a document. Raises ConfigurationError where it is not whole, or not ours."""
+    try:
+        body = json.loads(text)
+        given, version = body.pop("checksum"), body["version"]
+        is_ours = body["format"] == FORMAT
+    except (ValueError, KeyError, TypeError, AttributeError):
+        body, given, version, is_ours = {}, "", 0, False
+    if not is_ours:
+        raise ConfigurationError(
+            "the file is no backup of offsets", "`cdcd offsets backup` makes one"
+        )
+    if version != VERSION:
+        raise ConfigurationError(
+            f"the backup has version {version}, and this cdcd knows {VERSION}",
+            "use the release that made it",
+        )
+    if given != _checksum(body):
+        raise ConfigurationError(
+            "the backup's checksum is wrong: it was cut or changed", "use another backup"
+        )
+    return _position(body)
+
+
+def _position(body: Mapping[str, Any]) -> Position:
+    return Position(
+        body["pipeline"],
+        body["made_at"],
+        body["lanes"],
+        {(r["lane"], r["key"]): r["value"] for r in body["records"]},
+        tuple(Offset(**o) for o in body["offsets"]),
+        body["topics"],
+    )
+
+
+def _checksum(body: Mapping[str, Any]) -> str:
+    plain = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    return f"sha256:{hashlib.sha256(plain.encode()).hexdigest()}"
+
+
+def restoring(backup: Records, now: Records) -> list[Write]:
+    """What to write so that the lanes stand where the backup says.
+
+    Positions and fingerprints become the backup's. Requests, listed refreshes and control records
+    that came since stay: a refresh that is dropped may be missed, one too many does no harm.
+    """
+    gone = [at for at in now if at not in backup and _is_progress(at[1])]
+    writes: list[Write] = [(lane, key, None) for lane, key in gone]
+    for (lane, key), value in backup.items():
+        if now.get((lane, key)) != value:
+            writes.append((lane, key, value))
+    return writes
+
+
+def resetting(now: Records, tables: Sequence[str]) -> list[Write]:
+    """What to write so that the lanes know no position of these tables."""
+    return [(lane, key, None) for lane, key in now if _table_of(key) in tables]
+
+
+def _is_progress(key: str) -> bool:
+    return _table_of(key) is not None
+
+
+def _table_of(key: str) -> str | None:
+    """The table whose position or fingerprint a record is."""
+    cell = cell_of_key(key.encode())
+    return table_of_key(key.encode()) if cell is None else cell[0]
