@@ -141,6 +141,66 @@ async def prepare_targets(pool: Pool, table: TableSpec, place: Place) -> Prepare
     return Prepared(targets, tuple(notes))
 
 
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What `prepare_targets` would do: the targets, the statements to make them ready, what is
+    wrong, and notes, one sentence each. Without targets the settings themselves are wrong.
+    """
+
+    targets: Targets | None
+    ddl: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+async def plan_targets(pool: Pool, table: TableSpec, place: Place) -> Planned:
+    """Look at the table's targets as `prepare_targets` does, and change nothing."""
+    options = options_of(table, place.settings)
+    try:
+        targets = mapped(table, place.schema, options)
+    except WrongMapping as error:
+        return Planned(None, faults=error.faults)
+    policy = place.settings.policy
+    async with pool.connection() as connection:
+        new = await _new_columns(connection, targets)
+        if policy == "ignore":
+            targets = mapped(table, place.schema, replace(options, excluded=options.excluded | new))
+        known, faults = await _claimed(connection, place, table, targets)
+        wrong, notes = judged(table, policy, new, known)
+        faults += wrong
+        ddl: list[str] = []
+        for target in targets.all:
+            wrong, statements = await _judge(connection, targets, target, policy)
+            faults, ddl = faults + wrong, ddl + statements
+    return Planned(targets, tuple(ddl), tuple(faults), tuple(notes))
+
+
+async def _claimed(
+    connection: Connection, place: Place, table: TableSpec, targets: Targets
+) -> tuple[Known, list[str]]:
+    """What is known of the target, and who else writes it."""
+    known, faults = Known(), []
+    if not await _exists(connection, "to_regclass($1)", "cdcd.targets"):
+        return known, []
+    for target in targets.all:
+        owner = await connection.fetchrow(_OWNER, target.schema, target.name)
+        if owner is None:
+            continue
+        if (owner["pipeline"], owner["source_table"]) != (place.pipeline, _claim_of(table, target)):
+            faults.append(
+                f"pipeline {owner['pipeline']} writes {owner['source_table']} to {target.quoted}"
+                " already"
+            )
+        elif not target.is_static:
+            known = Known(tuple(owner["source_columns"]), tuple(owner["dropped_columns"]))
+    return known, faults
+
+
+def _claim_of(table: TableSpec, target: Target) -> str:
+    # Rows and static rows are compared with the source apart, so each has a name of its own.
+    return f"{table.full_name} (static)" if target.is_static else table.full_name
+
+
 async def check_targets(pool: Pool, table: TableSpec, targets: Targets) -> None:
     """Raise TableStopped where a target that was made is gone: made again it would be a part."""
     async with pool.connection() as connection:
@@ -190,32 +250,41 @@ async def _prepare(
     connection: Connection, targets: Targets, target: Target, policy: str
 ) -> list[str]:
     """Make the table, or compare it and change what may be; gives what is wrong with it."""
+    faults, ddl = await _judge(connection, targets, target, policy)
+    for statement in () if faults else ddl:
+        await connection.execute(statement)
+    return faults
+
+
+async def _judge(
+    connection: Connection, targets: Targets, target: Target, policy: str
+) -> tuple[list[str], list[str]]:
+    """What is wrong with a table, and the statements that make or change it; only looks."""
     relation = await connection.fetchrow(RELATION, target.schema, target.name)
     if relation is None:
-        await connection.execute(create(target))
-        await connection.execute(create_expiry_index(target))
-        return []
+        return [], [create(target), create_expiry_index(target)]
     if relation["relkind"] not in ("r", "p"):
-        return [f"{target.quoted} is there and is not a table"]
+        return [f"{target.quoted} is there and is not a table"], []
     rows = await connection.fetch(_COLUMNS, relation["oid"])
     present = [Present(*row) for row in rows]
     primary_key = await connection.fetchval(_PRIMARY_KEY, relation["oid"])
     found = compare(target, present, primary_key or [], evolves=policy == "evolve")
     names = {column.name for column in present}
     faults = [*found.faults, *await _undeleted(connection, target, names)]
-    if faults:
-        return [f"{target.quoted}: {f}" for f in faults] if target.is_static else faults
+    if target.is_static:
+        faults = [f"{target.quoted}: {f}" for f in faults]
+    ddl = []
     if found.retyped:
         # PostgreSQL retypes no column that a view shows; it is made again.
         view = f"{quoted(target.schema)}.{quoted(targets.full_name)}"
-        await connection.execute(f"DROP VIEW IF EXISTS {view}")
+        ddl.append(f"DROP VIEW IF EXISTS {view}")
     if found.retyped or found.freed:
-        await connection.execute(evolve(target, found.retyped, found.freed))
+        ddl.append(evolve(target, found.retyped, found.freed))
     if found.missing:
-        await connection.execute(add_columns(target, found.missing))
+        ddl.append(add_columns(target, found.missing))
     if EXPIRES_AT not in names:
-        await connection.execute(create_expiry_index(target))
-    return []
+        ddl.append(create_expiry_index(target))
+    return faults, ddl
 
 
 async def _undeleted(connection: Connection, target: Target, names: Collection[str]) -> list[str]:
@@ -236,8 +305,7 @@ def _refused(table: TableSpec, faults: Sequence[str]) -> TableStopped:
 
 async def _claim(connection: Connection, place: Place, table: TableSpec, target: Target) -> Known:
     """What is known of the target, which is the pipeline's from now on. Raises TableStopped."""
-    # Rows and static rows are compared with the source apart, so each has a name of its own.
-    source = f"{table.full_name} (static)" if target.is_static else table.full_name
+    source = _claim_of(table, target)
     await connection.execute(_CLAIM, target.schema, target.name, place.pipeline, source)
     owner = await connection.fetchrow(_OWNER, target.schema, target.name)
     if owner is None:
