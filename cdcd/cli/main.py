@@ -12,13 +12,16 @@ from cdcd.cli.dlq import dlq
 from cdcd.cli.ending import report
 from cdcd.cli.invocation import Invocation
 from cdcd.cli.look import check, config, status
+from cdcd.cli.offsets import offsets
+from cdcd.cli.plan import plan
+from cdcd.cli.reconcile import reconcile
 from cdcd.cli.run import run
 from cdcd.model.errors import ExitCode
 
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Run": (run, tables, pause, resume),
-    "Look, changes nothing": (check, status, config),
-    "Repair": (dlq,),
+    "Look, changes nothing": (plan, check, status, config),
+    "Repair": (reconcile, dlq, offsets),
 }
 
 

@@ -181,6 +181,21 @@ class DlqSettings(Section):
     """Refused changes within the window that stop the table whatever the share is."""
 
 
+class ReconcileSettings(Section):
+    """Dials of comparisons of source and target."""
+
+    reads_in_flight_max: int = Field(8, ge=1)
+    """Base table reads that run at the same time."""
+    wait_seconds_max: float = Field(600.0, gt=0)
+    """How long a comparison waits for the daemon to apply what was read before it gives up."""
+    continuous: bool = False
+    """Whether the daemon itself compares its lanes with the target, slowly, for ever."""
+    continuous_rows_per_second: float = Field(200.0, gt=0)
+    """Rows that each worker compares in a second then; each is a lookup in PostgreSQL."""
+    continuous_repair: bool = False
+    """Whether it refreshes rows that differ; else it only counts them."""
+
+
 class HttpSettings(Section):
     """The daemon's own port: /livez, /readyz, /metrics."""
 
@@ -231,6 +246,7 @@ class Settings(BaseSettings):
     dlq: DlqSettings = DlqSettings()
     tables: dict[str, TableSettings] = Field(default_factory=dict)
     """Settings of single tables, by name or glob."""
+    reconcile: ReconcileSettings = ReconcileSettings()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
 

@@ -34,7 +34,7 @@ _PG_TIMESTAMP_INFINITIES = -(2**63), 2**63 - 1
 # would be gigabytes of zeros.
 _PG_NUMERIC_WHOLE, _PG_NUMERIC_FRACTION = 131_072, 16_383
 
-_EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
+EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
 
 class UnstorableValue(ValueError):
@@ -78,7 +78,7 @@ def unscaled(value: dict[str, Any]) -> Decimal:
     """The number of a `{scale, value}` record, exactly. Raises UnstorableValue past numeric."""
     scale = value["scale"]
     digits = int.from_bytes(value["value"], "big", signed=True)
-    number = Decimal(digits).scaleb(-scale, _EXACT)
+    number = Decimal(digits).scaleb(-scale, EXACT)
     if scale > _PG_NUMERIC_FRACTION or number.adjusted() >= _PG_NUMERIC_WHOLE:
         raise UnstorableValue(f"a number with scale {scale} is outside of numeric")
     return number

@@ -46,6 +46,7 @@ CREATE TABLE cdcd.targets (
 CREATE TABLE cdcd.reconcile_runs (
     id            bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     run_id        uuid        NOT NULL,
+    mode          text        NOT NULL DEFAULT 'full' CHECK (mode IN ('full', 'incremental')),
     pipeline      text        NOT NULL,
     source_table  text        NOT NULL,
     target_schema text        NOT NULL,
@@ -63,11 +64,12 @@ CREATE TABLE cdcd.reconcile_runs (
 
 CREATE INDEX ON cdcd.reconcile_runs (target_schema, target_table, checked_at DESC);
 
--- Each target with its latest finished comparison, or nulls.
+-- Each target with its latest finished comparison of all rows, or nulls. What a later comparison of
+-- some rows found wrong is wrong too.
 CREATE VIEW cdcd.latest_runs AS
 SELECT t.target_schema, t.source_table, r.checked_at, r.rows_source, r.rows_target,
-       r.missing + r.extra + r.different AS wrong,
-       r.rows_source - r.missing - r.different AS rows_equal,
+       r.missing + r.extra + r.different + coalesce(i.wrong, 0) AS wrong,
+       r.rows_source - r.missing - r.different - coalesce(i.wrong, 0) AS rows_equal,
        r.rows_source + r.extra AS rows_either
 FROM cdcd.targets t
 LEFT JOIN LATERAL (
@@ -75,8 +77,18 @@ LEFT JOIN LATERAL (
     FROM cdcd.reconcile_runs r
     WHERE r.target_schema = t.target_schema AND r.target_table = t.target_table
       AND r.pipeline = t.pipeline AND r.source_table = t.source_table AND r.state = 'finished'
+      AND r.mode = 'full'
     ORDER BY r.checked_at DESC, r.id DESC
     LIMIT 1
-) r ON true;
+) r ON true
+LEFT JOIN LATERAL (
+    SELECT i.missing + i.extra + i.different AS wrong
+    FROM cdcd.reconcile_runs i
+    WHERE i.target_schema = t.target_schema AND i.target_table = t.target_table
+      AND i.pipeline = t.pipeline AND i.source_table = t.source_table AND i.state = 'finished'
+      AND i.mode = 'incremental' AND i.checked_at > r.checked_at
+    ORDER BY i.checked_at DESC, i.id DESC
+    LIMIT 1
+) i ON true;
 
 INSERT INTO cdcd.meta (state_version) VALUES (1);

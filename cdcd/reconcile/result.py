@@ -1,0 +1,88 @@
+"""What a comparison found, as values: for people, for JSON and for the record. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cdcd.model.errors import ExitCode
+from cdcd.reconcile.compare import Kind
+
+# Rows that a report names.
+EXAMPLES_MAX = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A row that differs; `columns` are those that do, where it is on both sides."""
+
+    kind: Kind
+    key: Mapping[str, Any]
+    columns: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"kind": self.kind.value, "key": dict(self.key), "columns": list(self.columns)}
+
+
+@dataclass(frozen=True, slots=True)
+class TableResult:
+    """One comparison. Counts are of rows as they were found; `repaired` of those that are equal
+    now, and `left` of those that are not, in the order of the counts. `rows` is the source's count,
+    `rows_target` the target's. `unjudged` rows changed faster than they could be judged; `is_cut`
+    says that there is more that was not looked at.
+    """
+
+    table: str
+    rows: int
+    rows_target: int
+    missing: int = 0
+    extra: int = 0
+    different: int = 0
+    repaired: int = 0
+    left: tuple[int, int, int] = (0, 0, 0)
+    examples: tuple[Example, ...] = ()
+    unjudged: int = 0
+    is_cut: bool = False
+
+    @property
+    def found(self) -> int:
+        """All differences."""
+        return self.missing + self.extra + self.different
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether nothing differs now."""
+        return not any(self.left) and not self.is_cut
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, as `--json` prints them."""
+        return {
+            "table": self.table,
+            "rows": self.rows,
+            "missing": self.missing,
+            "extra": self.extra,
+            "different": self.different,
+            "repaired": self.repaired,
+            "examples": [e.as_json() for e in self.examples],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """All tables of one run."""
+
+    tables: Sequence[TableResult]
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether nothing differs now."""
+        return all(t.is_equal for t in self.tables)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """0 equal, also after repair; 1 differences remain."""
+        return ExitCode.DONE if self.is_equal else ExitCode.FOUND
+
+    def as_json(self) -> dict[str, Any]:
+        """The document that `--json` prints."""
+        return {"tables": [t.as_json() for t in self.tables], "equal": self.is_equal}
