@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down check lint format test unit bench bench-cpu bench-catchup limits page-pictures random model late bench-idle
+.PHONY: help demo up down check lint format test unit bench bench-cpu bench-catchup limits page-pictures random model late bench-idle verify-proof
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -65,8 +65,13 @@ bench-catchup: $(VENV)/.made ## A backlog caught up with: rate, CPU and memory; 
 limits: $(VENV)/.made ## What driver, librdkafka and PostgreSQL do alone; CDCD_BENCH_CHANGES
 	@$(BIN)/python -m tests.bench.limits
 
-bench: $(VENV)/.made ## Latency at a steady 2,000 changes/s, printed; nothing is asserted
+bench: $(VENV)/.made ## Latency at a steady 2,000 changes/s and the speed of verifying, printed
 	@$(BIN)/python -m tests.bench.latency
+	@$(BIN)/python -m tests.bench.verify
+
+verify-proof: $(VENV)/.made ## 500 damaged rows, and 20 verifications under 1,000 changes/s; takes long
+	@CDCD_DAMAGED_ROWS=500 CDCD_VERIFY_RUNS=20 CDCD_CHANGES_PER_SECOND=1000 \
+		$(BIN)/pytest -q tests/scenario/test_reconcile.py
 
 random: $(VENV)/.made ## Writes by chance and two witnesses; CDCD_RANDOM_WRITES, _RUNS, _KILLS, _SEED
 	@CDCD_RANDOM_WRITES=$${CDCD_RANDOM_WRITES:-15000} CDCD_RANDOM_RUNS=$${CDCD_RANDOM_RUNS:-4} \

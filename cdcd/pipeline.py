@@ -15,6 +15,7 @@ from cdcd.ops.life import Limits, live
 from cdcd.ops.logs import get_logger
 from cdcd.ops.retry import Backoff, retrying
 from cdcd.ops.status import StageState
+from cdcd.reconcile import continuous
 from cdcd.sink import stage as sink_stage
 from cdcd.sink.pool import Pool
 from cdcd.sink.schema import prepare_database
@@ -91,8 +92,13 @@ async def _run_source(
         source = source_stage.Source(session, settings.source, directions, start, board)
 
         async def once() -> None:
-            async with PublishingLanes.open(settings, registry, board) as lanes:
-                await source_stage.run(source, lanes)
+            async with (
+                PublishingLanes.open(settings, registry, board) as lanes,
+                asyncio.TaskGroup() as group,
+            ):
+                group.create_task(source_stage.run(source, lanes))
+                if settings.reconcile.continuous:
+                    group.create_task(continuous.run(settings, lanes, board))
 
         await _supervised(once, "source", board)
     finally:

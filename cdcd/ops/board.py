@@ -153,6 +153,21 @@ class Board:
         self._tables[table] = replace(self._table(table), dead_letters=waiting)
         self.metrics.dead_letters.labels(table).set(waiting)
 
+    def verified(self, table: str, rows: int, share: float | None = None) -> None:
+        """Rows were compared with the target; `share` is that of rows compared in the last day."""
+        self.metrics.verified.labels(table).inc(rows)
+        if share is not None:
+            self.metrics.verified_share.labels(table).set(share)
+
+    def differed(self, table: str, kinds: Iterable[str]) -> None:
+        """Rows of the target differ from the source's: missing, extra, different."""
+        for kind in kinds:
+            self.metrics.differences.labels(table, kind).inc()
+
+    def asked_to_repair(self, table: str, rows: int) -> None:
+        """Rows that differ were asked to be refreshed."""
+        self.metrics.repairs.labels(table).inc(rows)
+
     def snapshot(self) -> Status:
         """The board as it stands."""
         now_ms = self._clock_ms()

@@ -94,6 +94,7 @@ class Metrics:
 
         self._source()
         self._sink()
+        self._verification()
         self.retries = self._counter(
             "cdcd_retries", "Tries that failed and were repeated.", "stage"
         )
@@ -171,6 +172,25 @@ class Metrics:
         )
         self.dead_letters = self._gauge(
             "cdcd_dead_letters", "Dead letters that wait, of all workers.", "table"
+        )
+
+    def _verification(self) -> None:
+        self.verified = self._counter(
+            "cdcd_verified_rows", "Rows that continuous verification has compared.", "table"
+        )
+        self.verified_share = self._gauge(
+            "cdcd_verified_share",
+            "Share of the rows in this worker's lanes that was verified in the last day.",
+            "table",
+        )
+        self.differences = self._counter(
+            "cdcd_differences",
+            "Rows that verification found missing, extra or different in the target.",
+            "table",
+            "kind",
+        )
+        self.repairs = self._counter(
+            "cdcd_repairs", "Refreshes that verification has asked for.", "table"
         )
 
     def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
