@@ -51,6 +51,7 @@ unit: $(VENV)/.made ## The unit tests; they need no service
 test: $(VENV)/.made ## All tests, with the local stack started for them, and coverage
 	@rm -f .coverage .coverage.*
 	@tests/needs.sh
+	@$(BIN)/pip install --quiet --group servers
 	@$(BIN)/pytest --cov --cov-report=term
 
 page-pictures: $(VENV)/.made ## Make the pictures of the status page in docs/ anew

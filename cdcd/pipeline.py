@@ -1,8 +1,10 @@
 """The one page that wires everything: clients, stages, health, and how it all ends."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from cdcd.config.settings import Settings
@@ -12,6 +14,7 @@ from cdcd.ops import garbage, health
 from cdcd.ops.board import Board
 from cdcd.ops.directions import Directions
 from cdcd.ops.life import Limits, live
+from cdcd.ops.login import Login
 from cdcd.ops.logs import get_logger
 from cdcd.ops.retry import Backoff, retrying
 from cdcd.ops.status import StageState
@@ -45,16 +48,45 @@ class RunRequest:
     start: str = "log"
 
 
-async def run(settings: Settings, request: RunRequest, reload: Callable[[], None]) -> None:
-    """Run the stages until a signal. Raises CdcdError when the process cannot go on.
-
-    `reload` takes over what may change while it runs; it is called on SIGHUP.
+@dataclass(frozen=True)
+class Renewal:
+    """How settings change while the daemon runs: `changed` gives them anew when a secret that they
+    name has changed, `reload` takes over what may change on SIGHUP.
     """
+
+    changed: Callable[[], Awaitable[Settings]]
+    reload: Callable[[], None]
+
+
+async def run(settings: Settings, request: RunRequest, renewal: Renewal) -> None:
+    """Run the stages until a signal. Raises CdcdError when the process cannot go on."""
     garbage.expect_little()
     board = Board(settings.name, settings.instance)
     limits = Limits(settings.stop_timeout_seconds, settings.stall_timeout_seconds)
     async with health.serve(settings.http, board.snapshot, board.exposition):
-        await live(lambda: _run_stages(settings, request, board), board, limits, reload)
+        work = partial(_run_renewed, settings, request, renewal, board)
+        await live(work, board, limits, renewal.reload)
+
+
+async def _run_renewed(
+    settings: Settings, request: RunRequest, renewal: Renewal, board: Board
+) -> None:
+    """Run the stages; begin them anew, in this process, with secrets that have changed."""
+    while True:
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(_run_stages(settings, request, board))
+            changed = group.create_task(_as_coroutine(renewal.changed))
+            await asyncio.wait((running, changed), return_when=asyncio.FIRST_COMPLETED)
+            running.cancel()
+            changed.cancel()
+        if changed.cancelled():
+            return
+        settings = changed.result()
+        log.info("secrets have changed: the stages begin anew with them")
+
+
+async def _as_coroutine(changed: Callable[[], Awaitable[Settings]]) -> Settings:
+    return await changed()
 
 
 async def _run_stages(settings: Settings, request: RunRequest, board: Board) -> None:
@@ -109,7 +141,18 @@ async def _run_sink(
     settings: Settings, starting: "_Starting", directions: Directions, board: Board
 ) -> None:
     """The sink stage; all its clients are made anew after a transient failure of the whole."""
-    await starting.reach(lambda: _reach_postgres(settings))
+    async with _login(settings, starting, board) as login:
+        await _sink(settings, login, starting, directions, board)
+
+
+async def _sink(
+    settings: Settings,
+    login: Callable[[], Login] | None,
+    starting: "_Starting",
+    directions: Directions,
+    board: Board,
+) -> None:
+    await starting.reach(lambda: _reach_postgres(settings, login))
     plan = sink_stage.Plan(
         settings.name,
         settings.instance,
@@ -121,12 +164,35 @@ async def _run_sink(
         settings.sink,
         settings.dlq,
         settings.tables,
+        login,
     )
     await _supervised(lambda: sink_stage.run(plan, board), "sink", board)
 
 
-async def _reach_postgres(settings: Settings) -> None:
-    async with Pool(settings.postgres, f"cdcd {settings.name}") as pool:
+@asynccontextmanager
+async def _login(
+    settings: Settings, starting: "_Starting", board: Board
+) -> AsyncIterator[Callable[[], Login] | None]:
+    """The login for PostgreSQL that is leased from Vault, kept while the context is open."""
+    path = settings.postgres.vault_login
+    if path is None:
+        yield None
+        return
+    from cdcd.ops.vault import LeasedLogin  # noqa: PLC0415  few need it, and it takes memory
+
+    leased = LeasedLogin(settings.vault, path)
+    try:
+        await starting.reach(leased.begin)
+        async with asyncio.TaskGroup() as group:
+            keeping = group.create_task(leased.keep(board.lease))
+            yield lambda: leased.login
+            keeping.cancel()
+    finally:
+        leased.close()
+
+
+async def _reach_postgres(settings: Settings, login: Callable[[], Login] | None) -> None:
+    async with Pool(settings.postgres, f"cdcd {settings.name}", login) as pool:
         await prepare_database(pool, settings.postgres.target_schema)
 
 

@@ -56,13 +56,14 @@ def run(  # noqa: PLR0913, PLR0917  click passes each option as an argument
     A restarted worker goes on where it was. SIGHUP reads the log's settings anew.
     """
     flags = {"name": name, "instance": instance, "http.port": http_port}
-    settings = invocation.settings(flags)
+    settings = invocation.settings(flags, leased=False)
     if start == "snapshot":
         raise ConfigurationError("--start snapshot is not available yet", "use log or now")
     # Imported late, so that --help and the other commands need no client library.
-    from cdcd.pipeline import RunRequest  # noqa: PLC0415
+    from cdcd.pipeline import Renewal, RunRequest  # noqa: PLC0415
     from cdcd.pipeline import run as run_pipeline  # noqa: PLC0415
 
     invocation.ends_in_log = True
     request = RunRequest(patterns, STAGES[stage], start)
-    asyncio.run(run_pipeline(settings, request, lambda: invocation.reload(flags)))
+    renewal = Renewal(lambda: invocation.changed(flags), lambda: invocation.reload(flags))
+    asyncio.run(run_pipeline(settings, request, renewal))

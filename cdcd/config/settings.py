@@ -17,6 +17,7 @@ from pydantic import (
     SecretStr,
     ValidationError,
 )
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -26,6 +27,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from cdcd.config.references import LookUp, merged, references, resolved
 from cdcd.config.section import Section
 from cdcd.config.tables import TableSettings
 from cdcd.model.errors import ConfigurationError
@@ -106,6 +108,12 @@ class PostgresSettings(Section):
 
     dsn: SecretStr = SecretStr("postgresql://127.0.0.1:5432/warehouse")
     """Connection URL."""
+    username: str | None = None
+    """User, before the one in the dsn."""
+    password: SecretStr | None = None
+    """Password, before the one in the dsn."""
+    vault_login: str | None = None
+    """Path in Vault that leases user and password, such as `database/creds/cdcd`."""
     target_schema: str = "cdc_data"
     """Schema of the replicated tables; made when it is not there."""
     pool_connections_max: int = Field(8, ge=1)
@@ -116,6 +124,33 @@ class PostgresSettings(Section):
     """Limit for one connection attempt."""
     statement_timeout_seconds: float = Field(60.0, gt=0)
     """Limit for one statement; PostgreSQL cancels what takes longer."""
+
+
+class VaultSettings(Section):
+    """Where secrets are that the settings only name: `vault:PATH#FIELD` (docs/SECURITY.md)."""
+
+    url: str | None = None
+    """Address of Vault, or of another server of its API; none means that nothing is there."""
+    auth: Literal["token", "approle", "kubernetes"] = "token"
+    """How to log in."""
+    auth_path: str | None = None
+    """Where that method is mounted; none is where Vault mounts it by default."""
+    role: str | None = None
+    """Role id of an AppRole, or role of a Kubernetes login."""
+    secret_id: SecretStr | None = None
+    """Secret id of the AppRole."""
+    token: SecretStr | None = None
+    """Token, for a login by token."""
+    jwt_file: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+    """The service account's token, for a login by Kubernetes; it is read at each login."""
+    namespace: str | None = None
+    """Namespace, where the server has them."""
+    ca_file: Path | None = None
+    """Certificates that the server's is checked with; none takes the system's."""
+    request_timeout_seconds: float = Field(5.0, gt=0)
+    """Limit for one request."""
+    refresh_seconds: float = Field(60.0, gt=0)
+    """How often secrets are read again; a changed one is taken over without a restart."""
 
 
 class SourceSettings(Section):
@@ -247,6 +282,7 @@ class Settings(BaseSettings):
     tables: dict[str, TableSettings] = Field(default_factory=dict)
     """Settings of single tables, by name or glob."""
     reconcile: ReconcileSettings = ReconcileSettings()
+    vault: VaultSettings = VaultSettings()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
 
@@ -260,19 +296,53 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  nor a secrets folder
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flags before environment before file."""
-        toml_file = init_settings.init_kwargs.pop("_file", None)  # type: ignore[attr-defined]
-        file = TomlConfigSettingsSource(settings_cls, toml_file)
-        return init_settings, env_settings, file
+        given = init_settings.init_kwargs  # type: ignore[attr-defined]
+        look_up = given.pop("_look_up", None)
+        file = TomlConfigSettingsSource(settings_cls, given.pop("_file", None))
+        found = init_settings, env_settings, file
+        return found if look_up is None else (_Resolved(settings_cls, found, look_up),)
 
 
-def load(file: Path | None, flags: dict[str, Any] | None = None) -> Settings:
-    """The settings in force. Raises ConfigurationError that names each wrong setting.
+class _Resolved(PydanticBaseSettingsSource):
+    """Several sources as one, the strongest first, with the values of their references."""
 
-    Values are left out of the message: one of them could be a password.
+    def __init__(
+        self,
+        settings_cls: type[BaseSettings],
+        sources: tuple[PydanticBaseSettingsSource, ...],
+        look_up: LookUp,
+    ) -> None:
+        super().__init__(settings_cls)
+        self._sources = sources
+        self._look_up = look_up
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Nothing by itself: all fields come at once."""
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """The merged tree."""
+        tree = merged([source() for source in reversed(self._sources)])
+        try:
+            wanted = references(tree)
+        except ValueError as error:
+            raise ConfigurationError(f"wrong settings: {error}") from None
+        values = self._look_up(tree.get("vault", {}), wanted) if wanted else {}
+        found: dict[str, Any] = resolved(tree, values)
+        return found
+
+
+def load(
+    file: Path | None, flags: dict[str, Any] | None = None, look_up: LookUp | None = None
+) -> Settings:
+    """The settings in force, with what their references name if it can be looked up.
+
+    Raises ConfigurationError that names each wrong setting, and what looking up raises. Values are
+    left out of the message: one of them could be a password.
     """
     if file is not None and not file.is_file():
         raise ConfigurationError(f"no settings file at {file}", "-c takes a TOML file")
-    given: dict[str, Any] = {**(flags or {}), "_file": file}
+    given: dict[str, Any] = {**(flags or {}), "_file": file, "_look_up": look_up}
     try:
         return Settings(**given)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -138,6 +138,10 @@ class Board:
         self._tables[table] = replace(self._table(table), waiting=records)
         self.metrics.lag_records.labels(table).set(records)
 
+    def lease(self, seconds: float) -> None:
+        """How long the login for PostgreSQL is good for, if it is not renewed."""
+        self.metrics.login_seconds.set(seconds)
+
     def dropped(self, table: str, reason: str, changes: int = 1) -> None:
         """Changes were left out on purpose; `reason` is one of a few words."""
         self.metrics.dropped.labels(table, reason).inc(changes)

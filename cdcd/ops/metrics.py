@@ -160,6 +160,10 @@ class Metrics:
         self.lag_records = self._gauge(
             "cdcd_lag_records", "Records that this worker has yet to apply.", "table"
         )
+        self.login_seconds = self._gauge(
+            "cdcd_login_lease_seconds",
+            "How long the login leased from Vault is good for, if it is not renewed.",
+        )
         self.dropped = self._counter(
             "cdcd_dropped_changes", "Changes left out on purpose.", "table", "reason"
         )

@@ -8,7 +8,7 @@ import asyncio
 import re
 import ssl
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Hashable, Iterator
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -18,6 +18,7 @@ import asyncpg
 from cdcd.config.settings import PostgresSettings
 from cdcd.model.dead_letter import Refusal
 from cdcd.model.errors import CdcdError, ConfigurationError, Fatal, Transient
+from cdcd.ops.login import Login
 from cdcd.sink.sqlstates import UNSTORABLE, Kind, meaning_of
 
 Row = tuple[Any, ...]
@@ -204,8 +205,18 @@ async def _prepare(connection: Any) -> None:
 class Pool:
     """At most `pool_connections_max` connections, made when they are needed."""
 
-    def __init__(self, settings: PostgresSettings, application_name: str) -> None:
+    def __init__(
+        self,
+        settings: PostgresSettings,
+        application_name: str,
+        login: Callable[[], Login] | None = None,
+    ) -> None:
+        """`login` gives user and password where they change: connections of one before are made
+        anew when they are used next.
+        """
         self._settings = settings
+        self._login = login
+        self._login_number = 0
         self._application_name = application_name
         self._pool: asyncpg.Pool[Any] | None = None
         limit_ms = str(int(settings.statement_timeout_seconds * 1000))
@@ -233,6 +244,7 @@ class Pool:
                 timeout=settings.connect_timeout_seconds,
                 command_timeout=settings.statement_timeout_seconds + _ANSWER_SECONDS,
                 init=_prepare,
+                connect=self._connect,
                 connection_class=Connection,
                 statement_cache_size=STATEMENTS_MAX if self.keeps_sessions else 0,
                 max_cached_statement_lifetime=0,
@@ -241,6 +253,23 @@ class Pool:
                 server_settings={"application_name": self._application_name, **session},
             )
         return self
+
+    async def _connect(self, *args: Any, **kwargs: Any) -> Any:
+        """A connection, with what is in the settings or leased now before what the URL says."""
+        settings = self._settings
+        user, password = settings.username, settings.password
+        given = {"user": user, "password": password.get_secret_value() if password else None}
+        if self._login is not None:
+            login = self._login()
+            given = {"user": login.user, "password": login.password}
+        connect: Callable[..., Any] = asyncpg.connect
+        try:
+            return await connect(*args, **kwargs, **{k: v for k, v in given.items() if v})
+        except asyncpg.InvalidAuthorizationSpecificationError as error:
+            if self._login is None:
+                raise
+            # It was revoked before its time; whoever keeps it takes another one.
+            raise Transient(f"PostgreSQL: {error} (a login leased from Vault)") from None
 
     async def __aexit__(self, *_: object) -> None:
         if self._pool is None:
@@ -271,6 +300,9 @@ class Pool:
     async def _acquired(self) -> AsyncIterator[Connection]:
         if self._pool is None:
             raise RuntimeError("the pool is used outside of its `async with`")
+        if self._login is not None and self._login().number != self._login_number:
+            self._login_number = self._login().number
+            await self._pool.expire_connections()
         with ours():
             async with self._pool.acquire() as found:
                 try:

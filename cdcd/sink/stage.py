@@ -6,7 +6,7 @@ where the stage should be run again from what is saved, anything else where it s
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,6 +24,7 @@ from cdcd.model.errors import TableStopped, Transient
 from cdcd.ops.board import Board
 from cdcd.ops.comeback import Comeback
 from cdcd.ops.directions import Directions
+from cdcd.ops.login import Login
 from cdcd.ops.logs import get_logger
 from cdcd.ops.retry import Backoff, retrying
 from cdcd.ops.status import StageState, TableState
@@ -54,7 +55,7 @@ LAG_SECONDS = 1.0
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a sink is to do: the pipeline, this worker's name, how many lanes the source has, the
-    directions with the tables, and the settings.
+    directions with the tables, and the settings; `login` is for PostgreSQL, where it changes.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Plan:
     sink: SinkSettings
     dlq: DlqSettings
     tables: TableEntries = field(default_factory=dict)
+    login: Callable[[], Login] | None = None
 
 
 async def run(plan: Plan, board: Board) -> None:
@@ -74,7 +76,8 @@ async def run(plan: Plan, board: Board) -> None:
     schema = plan.postgres.target_schema
     async with AsyncExitStack() as opened:
         registry = await opened.enter_async_context(Registry(plan.registry))
-        pool = await opened.enter_async_context(Pool(plan.postgres, f"cdcd {plan.name}"))
+        made = Pool(plan.postgres, f"cdcd {plan.name}", plan.login)
+        pool = await opened.enter_async_context(made)
         await prepare_database(pool, schema)
         consumer = await opened.enter_async_context(
             ChangeConsumer(plan.kafka, plan.name, plan.instance)

@@ -1,0 +1,161 @@
+"""A real server of Vault's API for tests: OpenBao in development mode, on a free port."""
+
+import http.server
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import hvac
+import requests
+
+BAO = shutil.which("bao", path=str(Path(sys.executable).parent)) or shutil.which("bao")
+ROOT_TOKEN = "root"  # noqa: S105  of a server that lives for one test
+POLICY = """
+path "secret/data/*" { capabilities = ["read"] }
+path "database/creds/*" { capabilities = ["read"] }
+"""
+
+
+class Server:
+    """The server; it can be stopped and started, which makes it forget everything."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._port = _free_ports()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        """Start it, and wait until it is unsealed."""
+        assert BAO is not None
+        with (self._folder / "bao.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    BAO,
+                    *("server", "-dev", "-dev-no-store-token", f"-dev-root-token-id={ROOT_TOKEN}"),
+                    f"-dev-listen-address=127.0.0.1:{self._port}",
+                ],
+                stdout=log,
+                stderr=log,
+                env={"HOME": str(self._folder), "PATH": "/usr/bin:/bin"},
+            )
+        ends = time.monotonic() + 60
+        while True:
+            with suppress(requests.RequestException, hvac.exceptions.VaultError):
+                if not self.client().seal_status["sealed"]:
+                    return
+            assert time.monotonic() < ends, (self._folder / "bao.log").read_text()
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Stop it at once."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def client(self) -> Any:
+        """A client that may do everything."""
+        return hvac.Client(self.url, token=ROOT_TOKEN)
+
+    def put(self, path: str, **fields: str) -> None:
+        """Write a secret into the KV engine at `secret/`."""
+        self.client().secrets.kv.v2.create_or_update_secret(path, fields, mount_point="secret")
+
+    def make_policy(self) -> str:
+        """A policy that may read what cdcd reads; gives its name."""
+        self.client().sys.create_or_update_policy("cdcd", POLICY)
+        return "cdcd"
+
+    def make_approle(self, ttl: str = "1h") -> tuple[str, str]:
+        """An AppRole; gives role id and secret id."""
+        client = self.client()
+        client.sys.enable_auth_method("approle")
+        policy = self.make_policy()
+        role = client.auth.approle
+        role.create_or_update_approle("cdcd", token_policies=[policy], token_ttl=ttl)
+        role_id = role.read_role_id("cdcd")["data"]["role_id"]
+        return role_id, role.generate_secret_id("cdcd")["data"]["secret_id"]
+
+    def make_database_role(self, admin_dsn: str, ttl: str, max_ttl: str, role: str) -> None:
+        """Dynamic logins of PostgreSQL that act as a role, under `database/creds/cdcd`."""
+        client, place = self.client(), urlsplit(admin_dsn)
+        client.sys.enable_secrets_engine("database")
+        client.secrets.database.configure(
+            "warehouse",
+            plugin_name="postgresql-database-plugin",
+            allowed_roles="cdcd",
+            connection_url=f"postgresql://{{{{username}}}}:{{{{password}}}}@{place.hostname}:"
+            f"{place.port}{place.path}?sslmode=disable",
+            username=place.username,
+            password=place.password,
+        )
+        client.secrets.database.create_role(
+            "cdcd",
+            db_name="warehouse",
+            creation_statements=[
+                "CREATE ROLE \"{{name}}\" LOGIN PASSWORD '{{password}}'",
+                f'GRANT {role} TO "{{{{name}}}}"',
+                # What a login makes is the role's: one that owns something cannot be dropped.
+                f'ALTER ROLE "{{{{name}}}}" SET role = {role}',
+            ],
+            revocation_statements=[
+                # As an operator would: whoever still uses it is thrown out.
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{{name}}'",
+                'DROP ROLE IF EXISTS "{{name}}"',
+            ],
+            default_ttl=ttl,
+            max_ttl=max_ttl,
+        )
+
+
+def _free_ports() -> int:
+    """A port that is free, and so is the one behind it, which the server takes too."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port: int = first.getsockname()[1]
+            with suppress(OSError, OverflowError):
+                second.bind(("127.0.0.1", port + 1))
+                return port
+
+
+@contextmanager
+def token_reviews(jwt: str, account: str) -> Iterator[str]:
+    """A small server of Kubernetes' TokenReview API, which knows one service account's token."""
+
+    class Reviews(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            known = review["spec"]["token"] == jwt
+            user = {"username": f"system:serviceaccount:{account}", "uid": "1"} if known else {}
+            answer = json.dumps({**review, "status": {"authenticated": known, "user": user}})
+            self.send_response(201)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(answer.encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Reviews)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
