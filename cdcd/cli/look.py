@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 
 import click
 from rich.table import Table
@@ -117,6 +118,8 @@ def _as_json(shown: Shown) -> dict[str, object]:
 def _value(shown: Shown) -> object:
     if shown.name == "postgres.dsn":
         return redact_text(shown.value.get_secret_value())
+    if isinstance(shown.value, Path):
+        return str(shown.value)
     return redacted(shown.name, shown.value)
 
 

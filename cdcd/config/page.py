@@ -3,6 +3,7 @@
 import inspect
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
@@ -79,6 +80,7 @@ def _type(kind: Any) -> str:
     if options:
         return _type(options[0])
     names = {str: "text", int: "whole number", float: "number", bool: "flag", SecretStr: "secret"}
+    names[Path] = "file"
     return names[kind]
 
 
