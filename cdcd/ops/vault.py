@@ -28,7 +28,7 @@ from pydantic import ValidationError
 from cdcd.config.references import Reference
 from cdcd.config.settings import VaultSettings
 from cdcd.model.errors import CdcdError, ConfigurationError, Transient
-from cdcd.ops.login import Login
+from cdcd.model.login import Login
 from cdcd.ops.logs import get_logger
 
 Result = TypeVar("Result")

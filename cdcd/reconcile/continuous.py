@@ -10,7 +10,9 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 from uuid import uuid4
 
@@ -18,6 +20,7 @@ from cdcd.config.settings import Settings
 from cdcd.model.errors import Transient
 from cdcd.model.lane import Assignment, lane_of, lane_range
 from cdcd.ops.board import Board, wall_clock_ms
+from cdcd.ops.login import TakeLogin
 from cdcd.ops.logs import get_logger
 from cdcd.ops.retry import Backoff, retrying
 from cdcd.reconcile.applied import NotApplied
@@ -87,7 +90,9 @@ class Coverage:
         return fresh / (total * len(owned) / len(known))
 
 
-async def run(settings: Settings, lanes: Lanes, board: Board) -> None:
+async def run(
+    settings: Settings, lanes: Lanes, board: Board, login: TakeLogin | None = None
+) -> None:
     """Walk for ever. What is away is waited for: the daemon's own work does not depend on it."""
 
     def report(_attempt: int, _pause_seconds: float, error: Transient) -> None:
@@ -95,19 +100,22 @@ async def run(settings: Settings, lanes: Lanes, board: Board) -> None:
 
     coverage: dict[str, Coverage] = {}
     await retrying(
-        lambda: _walk(settings, lanes, board, coverage),
+        lambda: _walk(partial(clients, settings, login), lanes, board, coverage),
         Backoff(pause_seconds_max=60.0),
         on_retry=report,
     )
 
 
 async def _walk(
-    settings: Settings, lanes: Lanes, board: Board, coverage: dict[str, Coverage]
+    connected: Callable[[], AbstractAsyncContextManager[Clients]],
+    lanes: Lanes,
+    board: Board,
+    coverage: dict[str, Coverage],
 ) -> None:
     await lanes.assigned()
     while True:
         # Made anew for each round, with the tables that there are now.
-        async with clients(settings) as found:
+        async with connected() as found:
             tables = list(found.tables.values())
             random.shuffle(tables)
             for table in tables:

@@ -13,6 +13,7 @@ from cdcd.config.tables import settings_of
 from cdcd.model.control import STAGES, Control, is_glob
 from cdcd.model.errors import ConfigurationError, Fatal
 from cdcd.ops.board import wall_clock_ms
+from cdcd.ops.login import TakeLogin
 from cdcd.ops.logs import get_logger
 from cdcd.reconcile.applied import Applied, NotApplied
 from cdcd.reconcile.compare import Kind, Suspect
@@ -97,8 +98,11 @@ class Clients:
 
 
 @asynccontextmanager
-async def clients(settings: Settings) -> AsyncIterator[Clients]:
-    """Connect to all of it. Raises Fatal where the pipeline, or a worker of it, is not there."""
+async def clients(settings: Settings, login: TakeLogin | None = None) -> AsyncIterator[Clients]:
+    """Connect to all of it, to PostgreSQL by a leased login if there is one.
+
+    Raises Fatal where the pipeline, or a worker of it, is not there.
+    """
     name = settings.name
     topics, brokers = Topics(settings.kafka), Brokers(settings.kafka)
     lanes = (await topics.partitions()).get(lanes_topic(name))
@@ -107,7 +111,9 @@ async def clients(settings: Settings) -> AsyncIterator[Clients]:
     control = await read_control(settings.kafka, name) or Control()
     async with AsyncExitStack() as opened:
         session = await opened.enter_async_context(Session.open(settings.scylla))
-        pool = await opened.enter_async_context(Pool(settings.postgres, f"cdcd {name} reconcile"))
+        pool = await opened.enter_async_context(
+            Pool(settings.postgres, f"cdcd {name} reconcile", login)
+        )
         watch = await opened.enter_async_context(LaneWatch(settings.kafka, name, lanes))
         requests = await opened.enter_async_context(Requests(settings.kafka, name, lanes))
         limit_seconds = settings.reconcile.wait_seconds_max

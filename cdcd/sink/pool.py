@@ -18,7 +18,7 @@ import asyncpg
 from cdcd.config.settings import PostgresSettings
 from cdcd.model.dead_letter import Refusal
 from cdcd.model.errors import CdcdError, ConfigurationError, Fatal, Transient
-from cdcd.ops.login import Login
+from cdcd.model.login import Login
 from cdcd.sink.sqlstates import UNSTORABLE, Kind, meaning_of
 
 Row = tuple[Any, ...]

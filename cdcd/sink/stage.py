@@ -21,10 +21,10 @@ from cdcd.config.settings import (
 from cdcd.config.tables import TableEntries
 from cdcd.model.control import SINK
 from cdcd.model.errors import TableStopped, Transient
+from cdcd.model.login import Login
 from cdcd.ops.board import Board
 from cdcd.ops.comeback import Comeback
 from cdcd.ops.directions import Directions
-from cdcd.ops.login import Login
 from cdcd.ops.logs import get_logger
 from cdcd.ops.retry import Backoff, retrying
 from cdcd.ops.status import StageState, TableState
