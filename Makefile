@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down check lint format test unit bench bench-cpu bench-catchup limits page-pictures random model late bench-idle verify-proof
+.PHONY: help demo up down check lint format test unit bench bench-cpu bench-catchup limits page-pictures random model late bench-idle verify-proof simulate
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -86,3 +86,6 @@ late: $(VENV)/.made ## Writes that are backdated by up to five minutes; takes el
 
 bench-idle: $(VENV)/.made ## What 100 idle tables on 768 streams cost, printed
 	@$(BIN)/python -m tests.bench.idle
+
+simulate: $(VENV)/.made ## More seeds of the sink's simulation: SEEDS=10000
+	@CDCD_TEST_SEEDS=$(or $(SEEDS),10000) $(BIN)/pytest -q tests/simulation/test_sink_model.py

@@ -28,16 +28,20 @@ class Memory:
     def apply(self, events: Sequence[ChangeEvent]) -> list[Request]:
         """One transaction; gives the refreshes that it asks for."""
         effects = merge(TARGETS, events)
-        return self.write(lay_out(TARGETS, effects, events), events, effects.refreshes)
+        refreshed = [events[at] for at in effects.refreshes]
+        return self.write(lay_out(TARGETS, effects, events), events, refreshed)
 
     def write(
-        self, parts: Iterable[Part], events: Sequence[ChangeEvent], refreshes: Iterable[int]
+        self,
+        parts: Iterable[Part],
+        events: Sequence[ChangeEvent],
+        unclear: Iterable[ChangeEvent],
     ) -> list[Request]:
         """The same of what is laid out already."""
-        unclear = list(refreshes)
+        found = list(unclear)
         for part in parts:
-            unclear += self._apply(part)
-        return requests_of(events[at] for at in unclear)
+            found += [events[at] for at in self._apply(part)]
+        return requests_of(found)
 
     def copy(self) -> "Memory":
         """Another one with the same rows."""
