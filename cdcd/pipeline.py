@@ -16,6 +16,7 @@ from cdcd.ops.logs import get_logger
 from cdcd.ops.status import StageState
 from cdcd.ops.supervise import Starting, supervised
 from cdcd.reconcile import continuous
+from cdcd.sink import offsets
 from cdcd.sink import stage as sink_stage
 from cdcd.sink.pool import Pool
 from cdcd.sink.schema import prepare_database
@@ -90,17 +91,20 @@ async def _run_stages(settings: Settings, request: RunRequest, board: Board) -> 
     starting = Starting(settings.start_timeout_seconds)
     registry = Registry(settings.registry)
     await starting.reach(registry.ping)
-    await starting.reach(lambda: _settle_tables(settings, request))
-    async with (
-        control.following(settings.kafka, settings.name) as directions,
-        leased_login(settings, starting, board.lease) as login,
-        asyncio.TaskGroup() as group,
-    ):
-        worker = _Worker(settings, starting, directions, login, board)
-        if "source" in request.stages:
-            group.create_task(_run_source(worker, Start(request.start)))
+    async with leased_login(settings, starting, board.lease) as login:
+        applied = []
         if "sink" in request.stages:
-            group.create_task(_run_sink(worker))
+            applied = await starting.reach(lambda: _reach_postgres(settings, login))
+        await starting.reach(lambda: _settle_tables(settings, request, applied))
+        async with (
+            control.following(settings.kafka, settings.name) as directions,
+            asyncio.TaskGroup() as group,
+        ):
+            worker = _Worker(settings, starting, directions, login, board)
+            if "source" in request.stages:
+                group.create_task(_run_source(worker, Start(request.start)))
+            if "sink" in request.stages:
+                group.create_task(_run_sink(worker))
 
 
 @dataclass(frozen=True)
@@ -146,7 +150,6 @@ async def _run_source(worker: _Worker, start: Start) -> None:
 async def _run_sink(worker: _Worker) -> None:
     """The sink stage; all its clients are made anew after a transient failure of the whole."""
     settings, board = worker.settings, worker.board
-    await worker.starting.reach(lambda: _reach_postgres(settings, worker.login))
     plan = sink_stage.Plan(
         settings.name,
         settings.instance,
@@ -163,11 +166,13 @@ async def _run_sink(worker: _Worker) -> None:
     await supervised(lambda: sink_stage.run(plan, board), "sink", board)
 
 
-async def _reach_postgres(settings: Settings, login: TakeLogin | None) -> None:
+async def _reach_postgres(settings: Settings, login: TakeLogin | None) -> list[str]:
+    """Make what the target needs; gives the topics that it has applied."""
     async with Pool(settings.postgres, f"cdcd {settings.name}", login) as pool:
         await prepare_database(pool, settings.postgres.target_schema)
+        return [topic for topic, _, _ in await offsets.read_all(pool, settings.name)]
 
 
-async def _settle_tables(settings: Settings, request: RunRequest) -> None:
-    topics = Topics(settings.kafka)
-    await settle_tables(settings.kafka, topics, settings.name, settings.lanes, request.patterns)
+async def _settle_tables(settings: Settings, request: RunRequest, applied: list[str]) -> None:
+    kafka, patterns = settings.kafka, request.patterns
+    await settle_tables(kafka, Topics(kafka), settings.name, settings.lanes, patterns, applied)

@@ -142,6 +142,10 @@ class Board:
         """How long the login for PostgreSQL is good for, if it is not renewed."""
         self.metrics.login_seconds.set(seconds)
 
+    def topic_headroom(self, table: str, seconds: float) -> None:
+        """How long until Kafka forgets what has not been applied."""
+        self.metrics.topic_headroom_seconds.labels(table).set(seconds)
+
     def dropped(self, table: str, reason: str, changes: int = 1) -> None:
         """Changes were left out on purpose; `reason` is one of a few words."""
         self.metrics.dropped.labels(table, reason).inc(changes)

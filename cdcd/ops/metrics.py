@@ -164,6 +164,11 @@ class Metrics:
             "cdcd_login_lease_seconds",
             "How long the login leased from Vault is good for, if it is not renewed.",
         )
+        self.topic_headroom_seconds = self._gauge(
+            "cdcd_topic_headroom_seconds",
+            "How long until Kafka forgets records that this worker has not applied.",
+            "table",
+        )
         self.dropped = self._counter(
             "cdcd_dropped_changes", "Changes left out on purpose.", "table", "reason"
         )

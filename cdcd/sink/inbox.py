@@ -40,6 +40,8 @@ class Inbox:
         self._starts: dict[int, int | None] = {}
         self._next: dict[int, int] = {}
         self._ends: dict[int, int] = {}
+        # The oldest record's time of each slice that was taken and is not done, in order.
+        self._taken: deque[int | None] = deque()
 
     def begin(self, saved: Mapping[int, int | None]) -> None:
         """Void everything; these partitions are read from their saved offsets."""
@@ -52,6 +54,7 @@ class Inbox:
         self.epoch += 1
         self.rows = self._bytes = 0
         self._records.clear()
+        self._taken.clear()
         self._starts, self._next, self._ends = {}, {}, {}
 
     def offer(self, *records: Record) -> None:
@@ -88,6 +91,18 @@ class Inbox:
         """By partition: the offset from which the next record is to come."""
         return dict(self._next)
 
+    @property
+    def oldest_ms(self) -> int | None:
+        """The time of the oldest record that was put in and is not done; None if all are."""
+        times = [ms for ms in self._taken if ms is not None]
+        if self._records:
+            times.append(self._records[0].timestamp_ms)
+        return min(times, default=None)
+
+    def done(self) -> None:
+        """The slice that was taken first is applied."""
+        self._taken.popleft()
+
     def take(self, rows_max: int, bytes_max: int) -> Slice:
         """The next records within the limits, at least one if there is any.
 
@@ -117,6 +132,8 @@ class Inbox:
         ]
         # A partition that makes no step keeps its start: "nothing saved" is not offset 0.
         self._starts.update({move.partition: move.next_offset for move in moves})
+        if moves:
+            self._taken.append(min((r.timestamp_ms for r in records), default=None))
         return Slice(self.epoch, records, moves)
 
 

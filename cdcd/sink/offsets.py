@@ -20,6 +20,11 @@ FROM unnest($3::integer[], $4::bigint[]) AS m (partition, next_offset)
 ORDER BY m.partition
 ON CONFLICT DO NOTHING
 """
+_IDENTIFY = """
+INSERT INTO cdcd.topics (pipeline, topic, topic_id, partitions) VALUES ($1, $2, $3, $4)
+ON CONFLICT DO NOTHING
+"""
+_IDENTITY = "SELECT topic_id, partitions FROM cdcd.topics WHERE pipeline = $1 AND topic = $2"
 
 
 _READ_ALL = """
@@ -57,6 +62,18 @@ async def replace(pool: Pool, pipeline: str, saved: Iterable[tuple[str, int, int
     columns = [list(column) for column in zip(*saved, strict=True)] or [[], [], []]
     async with pool.transaction() as connection:
         await connection.execute(_REPLACE, pipeline, *columns)
+
+
+async def identify(
+    pool: Pool, pipeline: str, topic: str, identity: tuple[str, int]
+) -> tuple[str, int]:
+    """The id and number of partitions of the topic that the offsets are of: these, where none are
+    saved.
+    """
+    async with pool.transaction() as connection:
+        await connection.execute(_IDENTIFY, pipeline, topic, *identity)
+        row = await connection.fetchrow(_IDENTITY, pipeline, topic)
+    return identity if row is None else (row["topic_id"], row["partitions"])
 
 
 async def advance(connection: Connection, pipeline: str, topic: str, moves: Iterable[Move]) -> None:

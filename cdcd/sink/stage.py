@@ -22,7 +22,7 @@ from cdcd.config.tables import TableEntries
 from cdcd.model.control import SINK
 from cdcd.model.errors import TableStopped, Transient
 from cdcd.model.login import Login
-from cdcd.ops.board import Board
+from cdcd.ops.board import Board, wall_clock_ms
 from cdcd.ops.comeback import Comeback
 from cdcd.ops.directions import Directions
 from cdcd.ops.logs import get_logger
@@ -37,6 +37,7 @@ from cdcd.transport.consumer import ChangeConsumer, Fetched
 from cdcd.transport.records import Partition, Record
 from cdcd.transport.registry import Registry
 from cdcd.transport.requests import Requests
+from cdcd.transport.topic_facts import TopicFacts
 from cdcd.transport.topics import Topics, dead_letter_topic, table_of_topic
 
 log = get_logger()
@@ -274,6 +275,12 @@ class _Sink:
         try:
             async with table.writing:
                 saved = await offsets.read(self._tools.pool, self._plan.name, table.topic)
+            facts = await self._topics.facts(table.topic)
+            known = await offsets.identify(
+                self._tools.pool, self._plan.name, table.topic, (facts.topic_id, facts.partitions)
+            )
+            check_topic(table.name, table.topic, facts, known)
+            table.describe(facts.retention_seconds, self._weak(facts))
             starts = await self._topics.starts(partitions)
             ends = await self._topics.ends(partitions)
             for partition in sorted(partitions):
@@ -286,6 +293,10 @@ class _Sink:
             if table.name not in self._comeback:
                 self._tools.board.table(table.name, TableState.RUNNING)
         self._unplaced.discard(table.topic)
+
+    def _weak(self, facts: TopicFacts) -> list[str]:
+        kafka = self._plan.kafka
+        return facts.warnings(kafka.topic_retention_hours, kafka.topic_min_insync_replicas)
 
     async def _make_room(self) -> None:
         """Hold reading for full tables, shortly; then go on without them, and without those that
@@ -334,6 +345,32 @@ class _Sink:
             waiting[partition.topic] += records
         for topic, count in waiting.items():
             self._tools.board.waiting(self._tables[topic].name, count)
+        now_ms = wall_clock_ms()
+        for table in self._tables.values():
+            if table.retention_seconds is not None:
+                waited_seconds = (now_ms - (table.waiting_since_ms or now_ms)) / 1000
+                headroom_seconds = table.retention_seconds - waited_seconds
+                self._tools.board.topic_headroom(table.name, headroom_seconds)
+
+
+def check_topic(table: str, topic: str, facts: TopicFacts, known: tuple[str, int]) -> None:
+    """Raise TableStopped where the saved offsets are not this topic's, or its order is broken.
+
+    `known` has the id and number of partitions of the topic that the offsets are of.
+    """
+    topic_id, partitions = known
+    if facts.topic_id != topic_id:
+        what = (
+            f"{topic} is another topic than the one that was applied: it was deleted and made again"
+        )
+    elif facts.partitions != partitions:
+        numbers = f"has {facts.partitions} partitions and had {partitions}"
+        what = f"{topic} {numbers}: changes of one row are in two of them, out of order"
+    elif facts.faults:
+        raise TableStopped(table, f"{topic}: {facts.faults[0]}")
+    else:
+        return
+    raise TableStopped(table, what, "only a new copy makes it right", needs_snapshot=True)
 
 
 def check_offset(

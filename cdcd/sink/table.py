@@ -88,6 +88,9 @@ class Table:
         # Set when somebody else has moved the saved offsets, so they must be read again.
         self.is_lost = False
         self.taken = asyncio.Event()
+        # How long the topic keeps records; not known before it is placed.
+        self.retention_seconds: float | None = None
+        self._waiting_since_ms: int | None = None
         # What is applied and not yet told to Kafka's group.
         self.uncommitted: dict[Partition, int] = {}
         # While operators hold it nothing is written; a batch that is on its way gets there.
@@ -101,7 +104,7 @@ class Table:
         self._sweeper = Sweeper(tools.pool, tools.requests)
         self._refusals = Refusals(name, tools.dlq, tools.board, tools.carry)
         self._spec: TableSpec | None = None
-        # What was said of the schema, which is said once.
+        # What was said of schema and topic, which is said once.
         self._noted: set[str] = set()
         self._arrived = asyncio.Event()
         self._took_at = 0.0
@@ -118,6 +121,7 @@ class Table:
     def stop(self, error: TableStopped) -> None:
         """Go on no more, and say why; it is tried again after a while."""
         self.is_stopped = True
+        self._waiting_since_ms = self.waiting_since_ms
         self.void()
         state = TableState.NEEDS_SNAPSHOT if error.needs_snapshot else TableState.STOPPED
         self._tools.board.table(self.name, state, str(error))
@@ -153,6 +157,20 @@ class Table:
         if self._comeback.recovered(self.name):
             log.info("a stopped table goes on", table=self.name)
             self._tools.board.table(self.name, TableState.RUNNING)
+
+    def describe(self, retention_seconds: float, weak: Iterable[str]) -> None:
+        """How long the topic keeps records, and which of its settings are weaker than cdcd's."""
+        self.retention_seconds = retention_seconds
+        for setting in weak:
+            if setting not in self._noted:
+                log.warning("a topic's setting", table=self.name, topic=self.topic, setting=setting)
+                self._noted.add(setting)
+
+    @property
+    def waiting_since_ms(self) -> int | None:
+        """The time of the oldest record that is known and not applied."""
+        oldest_ms = self.inbox.oldest_ms
+        return self._waiting_since_ms if self.is_stopped and oldest_ms is None else oldest_ms
 
     @property
     def is_held(self) -> bool:
@@ -275,6 +293,7 @@ class Table:
         if work.laid is not None and work.laid.expires_ms is not None:
             self._sweeper.expect(work.laid.expires_ms)
         if epoch == self.inbox.epoch:
+            self.inbox.done()
             self._recover()
             for move in prepared.slice.moves:
                 self.uncommitted[Partition(self.topic, move.partition)] = move.next_offset

@@ -101,12 +101,18 @@ def _take(state: LaneState, lane: int, key: bytes, value: bytes | None) -> None:
 
 
 async def settle_tables(
-    settings: KafkaSettings, topics: Topics, pipeline: str, lanes: int, patterns: Sequence[str]
+    settings: KafkaSettings,
+    topics: Topics,
+    pipeline: str,
+    lanes: int,
+    patterns: Sequence[str],
+    applied: Sequence[str] = (),
 ) -> None:
     """Make the pipeline's set of tables the given one, if it has none yet; none given takes any.
 
-    Raises ConfigurationError when the pipeline replicates another set, or has change topics and
-    knows nothing of them: everything that the log retains would be published again.
+    Raises ConfigurationError when the pipeline replicates another set, or has change topics, or
+    topics that a target has `applied`, and knows nothing of them: everything that the log retains
+    would be published again.
     """
     topic = lanes_topic(pipeline)
     await topics.make_lanes_topic(topic, lanes)
@@ -124,6 +130,12 @@ async def settle_tables(
             raise ConfigurationError(
                 f"the lanes topic {topic} is empty, and there is {min(written)}",
                 "its positions are lost: use another --name, or delete the change topics",
+            )
+        if applied:
+            raise ConfigurationError(
+                f"the lanes topic {topic} is empty, and PostgreSQL has offsets of {min(applied)}",
+                "its positions are lost: use another --name, or delete the pipeline's rows from "
+                "cdcd.offsets, cdcd.topics and cdcd.targets and its tables",
             )
         await begin_control(settings, pipeline, lanes, wanted)
         state = await read_lanes(settings, pipeline, lanes)

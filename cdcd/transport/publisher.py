@@ -24,7 +24,8 @@ from cdcd.transport.record_writer import RecordWriter, SchemaIds
 from cdcd.transport.records import LATE_HEADER
 from cdcd.transport.registry import IncompatibleSchema, Registry
 from cdcd.transport.schema import Schema, key_schema, table_from_schema, value_schema
-from cdcd.transport.topics import RECORD_BYTES_MAX, Topics, change_topic
+from cdcd.transport.topic_facts import RECORD_BYTES_MAX
+from cdcd.transport.topics import Topics, change_topic
 
 Headers = list[tuple[str, str | bytes | None]]
 

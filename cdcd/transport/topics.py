@@ -25,17 +25,21 @@ from cdcd.config.settings import KafkaSettings
 from cdcd.model.errors import ConfigurationError
 from cdcd.model.table import TableSpec
 from cdcd.transport.kafka import client_properties, failure
+from cdcd.transport.topic_facts import RECORD_BYTES_MAX, TopicFacts
 
 _INTERNAL = "cdcd"
 
-# A change holds a row, which may be larger than the brokers' default of 1 MiB.
-RECORD_BYTES_MAX = 10 * 1024 * 1024
 # What a dead letter adds to its record.
 HEADERS_BYTES_MAX = 64 * 1024
 
 # How soon a topic that a broker does not know yet is asked for again, and for how long.
 _UNKNOWN_SECONDS = 0.1
 _UNKNOWN_SECONDS_MAX = 5.0
+_NOT_YET = (
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+)
 
 
 def change_topic(pipeline: str, table: TableSpec) -> str:
@@ -128,35 +132,44 @@ class Topics:
                 "it is fixed when a pipeline is made: set `lanes` back, or use another name",
             )
 
-        policy = await self._setting(name, "cleanup.policy")
+        policy = (await self._config(name))["cleanup.policy"]
         if policy != "compact":
             raise ConfigurationError(
                 f"topic {name} has cleanup.policy={policy}, and forgets where the lanes stand",
                 "set it to compact",
             )
 
-    async def _setting(self, topic: str, setting: str) -> str:
+    async def facts(self, name: str) -> TopicFacts:
+        """What a topic is now; one that was deleted and made again has another id."""
+        settings = await self._config(name)
+
+        def ask() -> "Future[Any]":
+            return self._admin.describe_topics(TopicCollection([name]))[name]
+
+        found = await self._answer(ask(), ask, f"describing topic {name}")
+        return TopicFacts(str(found.topic_id), len(found.partitions), settings)
+
+    async def _config(self, topic: str) -> dict[str, str]:
         resource = ConfigResource(ResourceType.TOPIC, topic)
 
         def ask() -> "Future[Any]":
             return self._admin.describe_configs([resource])[resource]
 
         found = await self._answer(ask(), ask, f"describing topic {topic}")
-        return str(found[setting].value)
+        return {name: str(entry.value) for name, entry in found.items()}
 
     async def _answer(
         self, future: "Future[Any]", again: Callable[[], "Future[Any]"], doing: str
     ) -> Any:
-        """What the brokers answer. They learn of a new topic a moment after it was made, so they
-        are asked `again` about an unknown one for a while.
+        """What the brokers answer. They learn of a new topic, and of who leads it, a moment after
+        it was made, so they are asked `again` for a while.
         """
         ends = time.monotonic() + _UNKNOWN_SECONDS_MAX
         while True:
             try:
                 return await asyncio.to_thread(future.result, self._timeout_seconds)
             except KafkaException as error:
-                unknown = error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART
-                if not unknown or time.monotonic() > ends:
+                if error.args[0].code() not in _NOT_YET or time.monotonic() > ends:
                     raise failure(error, doing) from error
             await asyncio.sleep(_UNKNOWN_SECONDS)
             future = again()

@@ -38,6 +38,23 @@ async def test_the_set_of_tables_is_settled_once(pipeline: Pipeline) -> None:
     assert state.tables == ("ks.a", "ks.b")
 
 
+async def test_empty_lanes_beside_applied_topics_are_refused(pipeline: Pipeline) -> None:
+    """Where a target has applied what the lanes know nothing of, their positions were lost."""
+    topics = Topics(pipeline.settings)
+
+    async def settle(*applied: str) -> None:
+        await settle_tables(
+            pipeline.settings, topics, pipeline.name, LANES, ["ks.a"], applied=applied
+        )
+
+    applied = f"{pipeline.name}.ks.a"
+    with pytest.raises(ConfigurationError, match=f"PostgreSQL has offsets of {applied}"):
+        await settle(applied)
+    assert (await read_lanes(pipeline.settings, pipeline.name, LANES)).tables is None
+    await settle()
+    await settle(applied)
+
+
 async def test_of_two_first_starts_at_once_one_wins(pipeline: Pipeline) -> None:
     """Of first starts with different sets one goes on, and its set stays."""
     topics = Topics(pipeline.settings)

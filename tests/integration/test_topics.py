@@ -142,13 +142,15 @@ async def test_committed_ends_are_before_open_transactions(
     producer.abort_transaction(10)
 
 
-async def test_ids_differ_for_topics_made_again(settings: KafkaSettings, name: str) -> None:
-    """A topic has an id, and others have others."""
+async def test_what_a_topic_is(settings: KafkaSettings, name: str) -> None:
+    """Its id stays, and of what cdcd makes nothing is weaker than it should be."""
     topics = Topics(settings)
     await topics.make_change_topic(name)
-    first = (await topics.topic_ids([name]))[name]
-    assert (await topics.topic_ids([name]))[name] == first
-    assert len(first) > 10
+    found = await topics.facts(name)
+    assert await topics.facts(name) == found
+    assert len(found.topic_id) > 10
+    assert (found.partitions, found.retention_seconds) == (3, 7 * 3600)
+    assert (found.faults, found.warnings(7, 1)) == ([], [])
 
 
 async def test_brokers_that_are_away_are_transient() -> None:

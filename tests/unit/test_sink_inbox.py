@@ -134,3 +134,24 @@ def test_an_empty_partition_whose_end_was_seen_is_still_new() -> None:
     assert box.take(10, 1000).moves == []
     box.offer(record(0, 0))
     assert box.take(10, 1000).moves == [Move(0, None, 1)]
+
+
+def test_the_oldest_record_waits_until_its_slice_is_done() -> None:
+    """What is read, and what is being written, both wait; what is done or void does not."""
+    box = inbox(p0=0, p1=0)
+    found = [box.oldest_ms]
+    for offset, ms in enumerate((30, 10, 20)):
+        box.offer(Record(Partition("t", 0), offset, ms, b"k", b"v"))
+    found.append(box.oldest_ms)
+    for _ in range(2):
+        box.take(2, 1000)
+    box.offer_end(1, 5)
+    box.take(2, 1000)
+    found.append(box.oldest_ms)
+    for _ in range(3):
+        box.done()
+        found.append(box.oldest_ms)
+    assert found == [None, 30, 10, 20, None, None]
+    box.offer(Record(Partition("t", 0), 3, 40, b"k", b"v"))
+    box.clear()
+    assert box.oldest_ms is None

@@ -1,0 +1,54 @@
+"""A change topic's settings: which lose changes, and which are weaker than cdcd's own."""
+
+import pytest
+
+from cdcd.transport.topic_facts import RECORD_BYTES_MAX, TopicFacts
+
+GOOD = {
+    "cleanup.policy": "delete",
+    "retention.ms": str(48 * 3_600_000),
+    "retention.bytes": "-1",
+    "min.insync.replicas": "2",
+    "max.message.bytes": str(RECORD_BYTES_MAX),
+}
+
+
+def facts(**changed: str) -> TopicFacts:
+    settings = GOOD | {name.replace("_", "."): value for name, value in changed.items()}
+    return TopicFacts("id", 6, settings)
+
+
+def test_cdcds_own_topics_are_good() -> None:
+    """Nothing is said of a topic as cdcd makes it, nor of one that keeps records for longer."""
+    for good in (facts(), facts(retention_ms="-1", min_insync_replicas="3")):
+        assert (good.faults, good.warnings(48, 2)) == ([], [])
+
+
+@pytest.mark.parametrize("policy", ["compact", "compact,delete"])
+def test_compaction_loses_changes(policy: str) -> None:
+    """The last change of a row is not the whole row."""
+    (fault,) = facts(cleanup_policy=policy).faults
+    assert "set it to delete" in fault
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("retention.ms", "3600000"),
+        ("retention.bytes", "1000"),
+        ("min.insync.replicas", "1"),
+        ("max.message.bytes", "1048588"),
+    ],
+)
+def test_weaker_settings_are_said(name: str, value: str) -> None:
+    """Each with its value."""
+    found = facts(**{name.replace(".", "_"): value})
+    assert found.faults == []
+    (warning,) = found.warnings(48, 2)
+    assert warning.startswith(f"{name}={value}")
+
+
+def test_retention() -> None:
+    """A topic keeps records for so long, or for ever."""
+    assert facts().retention_seconds == 48 * 3600
+    assert facts(retention_ms="-1").retention_seconds == float("inf")
