@@ -23,6 +23,8 @@ _OPERATIONS = {string(op.value): op for op in Operation}
 _CONSTANT = frozenset(
     ("version", "connector", "name", "snapshot", "db", "keyspace_name", "table_name")
 )
+# What a change cannot be applied without.
+_NEEDED = ("op", "before", "after", "source", "delta")
 # Of these, and of sets of written columns, so many are recognised at sight.
 _KNOWN_MAX = 16
 
@@ -40,6 +42,8 @@ class RecordReader:
         self._size = len(table.partition_key)
         self._names = [avro_name(c.name) for c in table.clustering_key]
         try:
+            if lacking := set(_NEEDED) - {field["name"] for field in schema["fields"]}:
+                raise ValueError(f"not a schema of cdcd: it lacks {', '.join(sorted(lacking))}")
             self._read = _Code(schema, table).function()
         except (KeyError, TypeError, IndexError) as error:
             raise ValueError(f"not a schema of cdcd: {error!r}") from error
@@ -151,7 +155,7 @@ class _Code:
 
     def _row(self) -> list[str]:
         """The key's columns are the record key's too, and passed over here."""
-        before = next(f["type"] for f in self._schema["fields"] if f["name"] == "before")
+        before = {f["name"]: f["type"] for f in self._schema["fields"]}["before"]
         code: list[str] = []
         for n, field in enumerate(before[1]["fields"]):
             if n < self._keys:

@@ -114,6 +114,14 @@ def test_schemas(data: st.DataObject) -> None:
     _only(ValueError, lambda found: RecordReader(found, TABLE), schema)
 
 
+@pytest.mark.parametrize("field", ["op", "before", "after", "source", "delta"])
+def test_a_schema_that_lacks_a_field(field: str) -> None:
+    """A schema without what a change is made of is refused, and the field is named."""
+    kept = [f for f in VALUE_SCHEMA["fields"] if f["name"] != field]
+    with pytest.raises(ValueError, match=field):
+        RecordReader({**VALUE_SCHEMA, "fields": kept}, TABLE)
+
+
 SCOPE = Row((b"\x01",), (b"\x02",))
 LANE_RECORDS = [
     lane_records.encode_position(Position("log", 1, 2, 3)),
