@@ -5,8 +5,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
+from cdcd.config.masks import check_masks
 from cdcd.config.settings import Settings
-from cdcd.config.tables import require_columns
+from cdcd.config.tables import require_columns, settings_of
 from cdcd.ops import garbage, health
 from cdcd.ops.board import Board
 from cdcd.ops.directions import Directions
@@ -129,9 +130,13 @@ async def _run_source(worker: _Worker, start: Start) -> None:
         patterns = worker.directions.now.tables
         found = find(schema, patterns)
         found.require(patterns)
-        columns = {n: [c.name for c in t.spec.columns] for n, t in found.tables.items()}
-        require_columns(settings.tables, columns)
-        source = source_stage.Source(session, settings.source, worker.directions, start, board)
+        specs = [table.spec for table in found.tables.values()]
+        require_columns(settings.tables, {s.full_name: [c.name for c in s.columns] for s in specs})
+        check_masks(settings.tables, settings.masking, specs)
+        full = partial(_wants_full_rows, settings)
+        source = source_stage.Source(
+            session, settings.source, worker.directions, start, board, full
+        )
 
         async def once() -> None:
             async with (
@@ -145,6 +150,10 @@ async def _run_source(worker: _Worker, start: Start) -> None:
         await supervised(once, "source", board)
     finally:
         await session.close()
+
+
+def _wants_full_rows(settings: Settings, table: str) -> bool:
+    return settings_of(settings.tables, table).full_rows
 
 
 async def _run_sink(worker: _Worker) -> None:

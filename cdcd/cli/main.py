@@ -11,6 +11,7 @@ from cdcd.cli.control import pause, resume, tables
 from cdcd.cli.dlq import dlq
 from cdcd.cli.ending import report
 from cdcd.cli.invocation import Invocation
+from cdcd.cli.latency import latency
 from cdcd.cli.look import check, config, status
 from cdcd.cli.offsets import offsets
 from cdcd.cli.plan import plan
@@ -20,7 +21,7 @@ from cdcd.model.errors import ExitCode
 
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Run": (run, tables, pause, resume),
-    "Look, changes nothing": (plan, check, status, config),
+    "Look, changes nothing": (plan, check, status, latency, config),
     "Repair": (reconcile, dlq, offsets),
 }
 

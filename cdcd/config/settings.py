@@ -231,6 +231,14 @@ class ReconcileSettings(Section):
     """Whether it refreshes rows that differ; else it only counts them."""
 
 
+class MaskingSettings(Section):
+    """What masked columns need; which columns they are is said for each table."""
+
+    key: SecretStr | None = Field(None, min_length=16)
+    """Key of the hashes of columns with `mask = "hash"`; rows hashed by another one stay as they
+    are until the table is copied anew."""
+
+
 class HttpSettings(Section):
     """The daemon's own port: /livez, /readyz, /metrics."""
 
@@ -282,6 +290,7 @@ class Settings(BaseSettings):
     tables: dict[str, TableSettings] = Field(default_factory=dict)
     """Settings of single tables, by name or glob."""
     reconcile: ReconcileSettings = ReconcileSettings()
+    masking: MaskingSettings = MaskingSettings()
     vault: VaultSettings = VaultSettings()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()

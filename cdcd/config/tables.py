@@ -23,6 +23,10 @@ class ColumnSettings(Section):
     """The column's type in the target, of those that the source's type can be written to."""
     exclude: bool = False
     """Whether the column stays out of the target; one of the key cannot."""
+    mask: Literal["drop", "null", "hash"] | None = None
+    """What Kafka gets in place of the column's values: no such column, nulls, or keyed hashes."""
+    keep_last: int | None = Field(None, ge=1)
+    """How many last characters Kafka gets of the column's values, behind asterisks."""
 
 
 class TableSettings(Section):
@@ -37,6 +41,10 @@ class TableSettings(Section):
     """What a change of the source's schema does to the target."""
     soft_delete: bool = False
     """Whether deleted rows stay in the target, with `cdc_deleted` true."""
+    full_rows: bool = False
+    """Whether `after` is the whole row in Kafka; without post-images that costs a read a change."""
+    tombstones: bool = False
+    """Whether a delete is followed by a record without a value, and the topic is compacted."""
     include: tuple[str, ...] = ()
     """Columns that go to the target beside the key; none named takes all."""
     exclude: tuple[str, ...] = ()
@@ -52,8 +60,15 @@ class TableSettings(Section):
 
     @property
     def named_columns(self) -> frozenset[str]:
-        """Every column of the source that is named here."""
-        return frozenset((*self.include, *self.exclude, *self.columns))
+        """Every column of the source that is named here for the sink. One that is dropped before
+        Kafka is not there for it, and one that is only masked is no matter of the sink.
+        """
+        others = {
+            name
+            for name, column in self.columns.items()
+            if column.mask == "drop" or column.model_fields_set <= {"mask", "keep_last"}
+        }
+        return frozenset((*self.include, *self.exclude, *self.columns)) - others
 
 
 TableEntries = Mapping[str, TableSettings]

@@ -21,12 +21,15 @@ class ColumnKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column; `descending` is the clustering order and false for all other kinds."""
+    """One column; `descending` is the clustering order and false for all other kinds. `mask` says
+    what stands in place of its values, and is empty where they are plain (`cdcd.model.masking`).
+    """
 
     name: str
     type: CqlType
     kind: ColumnKind
     descending: bool = False
+    mask: str = ""
 
 
 @dataclass(frozen=True, slots=True)

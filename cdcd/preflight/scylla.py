@@ -4,7 +4,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 
+from cdcd.config.masks import check_masks
 from cdcd.config.settings import Settings
+from cdcd.model.errors import ConfigurationError
 from cdcd.model.table import LOG_SUFFIX
 from cdcd.preflight import clocks
 from cdcd.preflight.report import Finding, note, problem, warning
@@ -36,8 +38,10 @@ async def server(session: Session, settings: Settings, _: Sequence[str]) -> list
     return findings
 
 
-async def tables(session: Session, _: Settings, patterns: Sequence[str]) -> list[Finding]:
-    """Whether the tables that are meant can be replicated: CDC on, all values, known types."""
+async def tables(session: Session, settings: Settings, patterns: Sequence[str]) -> list[Finding]:
+    """Whether the tables that are meant can be replicated: CDC on, all values, known types, masks
+    that can be.
+    """
     catalog = await _catalog(session, patterns)
     findings = [problem(f"{name} {why.reason}", why.hint) for name, why in catalog.refused.items()]
     findings += [
@@ -48,6 +52,11 @@ async def tables(session: Session, _: Settings, patterns: Sequence[str]) -> list
         findings.append(
             problem(f"no table with CDC is named by {' '.join(patterns)}", "see DESCRIBE TABLES")
         )
+    try:
+        specs = [table.spec for table in catalog.tables.values()]
+        check_masks(settings.tables, settings.masking, specs)
+    except ConfigurationError as error:
+        findings.append(problem(error.message, error.hint))
     if catalog.tables:
         findings.append(note(f"{len(catalog.tables)} table(s) to replicate"))
     return findings

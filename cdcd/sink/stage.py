@@ -31,6 +31,7 @@ from cdcd.ops.status import StageState, TableState
 from cdcd.sink import offsets
 from cdcd.sink.carrier import Carrier
 from cdcd.sink.pool import Pool, Rejected, TargetBroken
+from cdcd.sink.position_checks import check_compacted, check_offset, check_topic
 from cdcd.sink.schema import prepare_database
 from cdcd.sink.table import Table, Tools
 from cdcd.transport.consumer import ChangeConsumer, Fetched
@@ -286,6 +287,12 @@ class _Sink:
             for partition in sorted(partitions):
                 bounds = starts[partition], ends[partition]
                 check_offset(table.name, partition, saved.get(partition.number), bounds)
+            if facts.is_compacted:
+                whole_ms = wall_clock_ms() - int(facts.retention_seconds * 1000)
+                whole = await self._topics.since(partitions, whole_ms)
+                for partition in sorted(partitions):
+                    applied = saved.get(partition.number) or 0
+                    check_compacted(table.name, partition, applied, whole[partition])
         except TableStopped as error:
             table.stop(error)
         else:
@@ -351,43 +358,3 @@ class _Sink:
                 waited_seconds = (now_ms - (table.waiting_since_ms or now_ms)) / 1000
                 headroom_seconds = table.retention_seconds - waited_seconds
                 self._tools.board.topic_headroom(table.name, headroom_seconds)
-
-
-def check_topic(table: str, topic: str, facts: TopicFacts, known: tuple[str, int]) -> None:
-    """Raise TableStopped where the saved offsets are not this topic's, or its order is broken.
-
-    `known` has the id and number of partitions of the topic that the offsets are of.
-    """
-    topic_id, partitions = known
-    if facts.topic_id != topic_id:
-        what = (
-            f"{topic} is another topic than the one that was applied: it was deleted and made again"
-        )
-    elif facts.partitions != partitions:
-        numbers = f"has {facts.partitions} partitions and had {partitions}"
-        what = f"{topic} {numbers}: changes of one row are in two of them, out of order"
-    elif facts.faults:
-        raise TableStopped(table, f"{topic}: {facts.faults[0]}")
-    else:
-        return
-    raise TableStopped(table, what, "only a new copy makes it right", needs_snapshot=True)
-
-
-def check_offset(
-    table: str, partition: Partition, saved: int | None, bounds: tuple[int, int]
-) -> None:
-    """Raise TableStopped when reading on from the saved offset would leave changes out.
-
-    `bounds` are the partition's first offset and the one behind its last.
-    """
-    start, end = bounds
-    place = f"{partition.topic}/{partition.number}"
-    if saved is None and start > 0:
-        what = f"{place} begins at {start} and no offset is saved, so changes before it are gone"
-    elif saved is not None and saved < start:
-        what = f"{place} begins at {start}, past the saved offset {saved}: retention was faster"
-    elif saved is not None and saved > end:
-        what = f"{place} ends at {end}, before the saved offset {saved}: is it another topic?"
-    else:
-        return
-    raise TableStopped(table, what, "only a new copy makes it right", needs_snapshot=True)

@@ -240,12 +240,10 @@ class Follower:
         around, spec, version = self._around, self._table.spec, self._schema_version
         await around.prepare(spec)
         settings, in_flight = around.settings, around.in_flight
-        readers = Readers(
-            version,
-            LogReader(around.session, spec, settings, in_flight),
-            KeyReader(around.session, spec, settings, in_flight),
-            BaseReader(around.session, spec, settings.page_rows, in_flight),
-        )
+        base = BaseReader(around.session, spec, settings.page_rows, in_flight)
+        full = base if around.full_rows(spec.full_name) else None
+        log = LogReader(around.session, spec, settings, in_flight, full)
+        readers = Readers(version, log, KeyReader(around.session, spec, settings, in_flight), base)
         if version == self._schema_version:
             self._readers = readers
         return readers

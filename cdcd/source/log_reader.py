@@ -10,6 +10,7 @@ from cdcd.model.lane import LaneSet
 from cdcd.model.position import Window
 from cdcd.model.table import TableSpec
 from cdcd.source.decode import LogDecoder, log_columns
+from cdcd.source.full_rows import Rows, filled
 from cdcd.source.row_readers import RawRow
 from cdcd.source.scan import Scan, Take, select
 from cdcd.source.session import Session, partition_token
@@ -31,8 +32,11 @@ class LogReader:
         table: TableSpec,
         settings: SourceSettings,
         in_flight: asyncio.Semaphore,
+        rows: Rows | None = None,
     ) -> None:
+        """With `rows` each change of a row is given with the whole row."""
         self.table = table
+        self._rows = rows
         self._rows_max = settings.window_rows
         self._decoder = LogDecoder(table, partition_token)
         self._scan = Scan(session, select(table, log_columns(table)), settings, in_flight)
@@ -60,4 +64,4 @@ class LogReader:
         # Only now is it known that the window is not too wide.
         for part in parts:
             events += self._decoder.changes(part, lanes.holds)
-        return Read(events, rows)
+        return Read(events if self._rows is None else await filled(self._rows, events), rows)

@@ -6,7 +6,7 @@ Kafka nor PostgreSQL; whoever assigns lanes and publishes is given to it.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -68,13 +68,16 @@ class Lanes(Protocol):
 
 @dataclass(frozen=True)
 class Source:
-    """What the stage reads from, and how."""
+    """What the stage reads from, and how; `full_rows` says which tables' changes are to come with
+    whole rows.
+    """
 
     session: Session
     settings: SourceSettings
     directions: Directions
     start: Start
     board: Board
+    full_rows: Callable[[str], bool] = lambda _: False
 
 
 async def run(source: Source, lanes: Lanes) -> None:
@@ -110,6 +113,7 @@ async def _follow(source: Source, lanes: Lanes, assignment: Assignment) -> None:
         published=lanes.published,
         prepare=lanes.prepare,
         hand_on=batches.put,
+        full_rows=source.full_rows,
     )
     async with asyncio.TaskGroup() as group:
         start = source.start

@@ -21,11 +21,15 @@ from cdcd.source.session import Session
 STAGE = "source"
 
 
+def _never(_: str) -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """Clients, limits and ways out. `generations` reads a table's list anew, `prepare` makes ready
-    for a table's changes, `hand_on` queues a batch for publishing, and `published` reads back the
-    hashes of published rows.
+    for a table's changes, `hand_on` queues a batch for publishing, `published` reads back the
+    hashes of published rows, and `full_rows` says whose changes are to come with whole rows.
     """
 
     session: Session
@@ -40,6 +44,7 @@ class Surroundings:
     prepare: Callable[[TableSpec], Awaitable[None]]
     hand_on: Callable[[Batch], Awaitable[None]]
     published: Callable[[TableSpec, Window], Awaitable[frozenset[int]]]
+    full_rows: Callable[[str], bool] = _never
 
 
 @dataclass(frozen=True)

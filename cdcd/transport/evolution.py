@@ -46,8 +46,15 @@ def _type_change(old: TableSpec, new: TableSpec) -> str:
         for c in new.columns
         if c.name in old.by_name and _what(old.by_name[c.name]) != _what(c)
     ]
-    return f"{'; '.join(changed)}: dropped and made again" if changed else ""
+    why = "dropped and made again, or masked in another way"
+    return f"{'; '.join(changed)}: {why}" if changed else ""
 
 
 def _what(column: Column) -> str:
     return f"static {column.type}" if column.kind.value == "static" else str(column.type)
+
+
+def remasked(old: TableSpec, new: TableSpec) -> list[str]:
+    """The columns whose values are masked in another way, or with another key, than before."""
+    before = {c.name: c.mask for c in old.columns}
+    return [c.name for c in new.columns if before.get(c.name, c.mask) != c.mask]

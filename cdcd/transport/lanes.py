@@ -12,6 +12,8 @@ from cdcd.model.position import Position, Window
 from cdcd.model.refresh import Request
 from cdcd.model.table import TableSpec
 from cdcd.ops.board import Board, wall_clock_ms
+from cdcd.ops.logs import get_logger
+from cdcd.ops.status import TableState
 from cdcd.transport.lane_log import LaneLog, Worker
 from cdcd.transport.lane_records import (
     cell_key,
@@ -23,11 +25,14 @@ from cdcd.transport.lane_records import (
     position_key,
     request_key,
 )
+from cdcd.transport.masks import Masks
 from cdcd.transport.publisher import Flush, LaneWrite, Publisher, TableWriters
 from cdcd.transport.read_back import read_back
 from cdcd.transport.registry import Registry
 from cdcd.transport.thread import OneThread
 from cdcd.transport.topics import Topics, change_topic, lanes_topic
+
+log = get_logger()
 
 
 class PublishingLanes:
@@ -47,7 +52,8 @@ class PublishingLanes:
         self._registry = registry
         self._board = board
         self._topics = Topics(settings.kafka)
-        self._writers = TableWriters(settings.name, self._topics, registry)
+        self._writers = TableWriters(settings.name, self._topics, registry, settings.tables)
+        self._masks = Masks(settings)
         self._publishing = OneThread("publisher")
 
     @classmethod
@@ -92,16 +98,25 @@ class PublishingLanes:
     async def prepare(self, table: TableSpec) -> None:
         """Make the table's topic and register its schemas.
 
-        Raises TableStopped for a schema that consumers of the one before could not read.
+        Raises TableStopped for a schema that consumers of the one before could not read, and for
+        masks that the table cannot have.
         """
-        await self._writers.of(table)
+        name = table.full_name
+        writer = await self._writers.of(self._masks.of(table).table)
+        if writer.remasked_ms:
+            why = f"{name}: its masks or their key are new: older rows have what was made before"
+            hint = f"cdcd backfill {name}"
+            state = TableState.NEEDS_SNAPSHOT
+            self._board.table(name, state, f"{why} ({hint})", stage="masking")
+            log.warning("masks or their key are new", table=name, hint=hint)
 
     async def publish(self, assignment: Assignment, batches: Sequence[Batch]) -> None:
         """Commit the batches' changes and positions together.
 
         Raises LanesLost when the assignment is no longer in force; on Transient and Fatal the lanes
-        must be opened again.
+        must be opened again. Raises TableStopped when nothing was, because of one table.
         """
+        batches = [self._masks.masked(batch) for batch in batches]
         writes = lane_writes(batches, assignment.lanes.lanes)
         if writes:
             await self._commit(assignment, writes, batches)

@@ -14,16 +14,23 @@ from typing import Any
 from confluent_kafka import KafkaException, Producer, TopicPartition
 
 from cdcd.config.settings import KafkaSettings
-from cdcd.model.change import Batch, ChangeEvent
+from cdcd.config.tables import TableEntries, settings_of
+from cdcd.model.change import Batch, ChangeEvent, Operation
 from cdcd.model.errors import TableStopped, Transient
 from cdcd.model.table import TableSpec
 from cdcd.ops.board import wall_clock_ms
-from cdcd.transport.evolution import check_evolution
+from cdcd.transport.evolution import check_evolution, remasked
 from cdcd.transport.kafka import client_properties, failure
 from cdcd.transport.record_writer import RecordWriter, SchemaIds
 from cdcd.transport.records import LATE_HEADER
 from cdcd.transport.registry import IncompatibleSchema, Registry
-from cdcd.transport.schema import Schema, key_schema, table_from_schema, value_schema
+from cdcd.transport.schema import (
+    Schema,
+    key_schema,
+    remasked_from_schema,
+    table_from_schema,
+    value_schema,
+)
 from cdcd.transport.topic_facts import RECORD_BYTES_MAX
 from cdcd.transport.topics import Topics, change_topic
 
@@ -35,10 +42,22 @@ _LATE: Headers = [(LATE_HEADER, b"1")]
 class TableWriter:
     """Encodes one table's changes; its topic is there and its schemas are registered."""
 
-    def __init__(self, table: TableSpec, topic: str, partitions: int, pipeline: str) -> None:
+    def __init__(
+        self,
+        table: TableSpec,
+        topic: str,
+        partitions: int,
+        pipeline: str,
+        *,
+        tombstones: bool = False,
+    ) -> None:
+        """With `tombstones` a delete is followed by a record without a value."""
         self.table = table
+        self.tombstones = tombstones
         self.topic = topic
         self._partitions = partitions
+        # When masks or their key last became others, in milliseconds since 1970; 0 for never.
+        self.remasked_ms = 0
         self._pipeline = pipeline
         self._writer: RecordWriter
 
@@ -46,9 +65,11 @@ class TableWriter:
         """Register the schemas. Raises TableStopped when the table is not what it was before, or
         consumers of its schemas could not read these.
         """
+        history = await registry.history(f"{self.topic}-value")
+        self._check_masks(history[:1])
         key = key_schema(self.table, self.topic)
-        value = value_schema(self.table, self.topic)
-        await self._check_evolution(registry, value)
+        value = value_schema(self.table, self.topic, self.remasked_ms)
+        self._check_evolution(history, value)
         try:
             ids = SchemaIds(
                 await registry.register(f"{self.topic}-key", key),
@@ -58,9 +79,19 @@ class TableWriter:
             raise TableStopped(self.table.full_name, error.message, error.hint) from error
         self._writer = RecordWriter(self.table, self.topic, self._pipeline, ids, self._partitions)
 
-    async def _check_evolution(self, registry: Registry, value: Schema) -> None:
+    def _check_masks(self, latest: Sequence[Schema]) -> None:
+        for schema in latest:
+            try:
+                before = table_from_schema(schema)
+            except ValueError:
+                return  # another maker's, which the registry will not find compatible
+            self.remasked_ms = remasked_from_schema(schema)
+            if remasked(before, self.table):
+                self.remasked_ms = wall_clock_ms()
+
+    def _check_evolution(self, history: Sequence[Schema], value: Schema) -> None:
         """A column that is gone in the latest schema may come back as another."""
-        for schema in await registry.history(f"{self.topic}-value"):
+        for schema in history:
             if schema == value:
                 return  # it was checked when it was registered
             try:
@@ -77,8 +108,11 @@ class TableWriter:
 class TableWriters:
     """One writer for each table as it is now."""
 
-    def __init__(self, pipeline: str, topics: Topics, registry: Registry) -> None:
+    def __init__(
+        self, pipeline: str, topics: Topics, registry: Registry, entries: TableEntries
+    ) -> None:
         self._pipeline = pipeline
+        self._entries = entries
         self._topics = topics
         self._registry = registry
         self._writers: dict[str, TableWriter] = {}
@@ -89,8 +123,9 @@ class TableWriters:
         if known is not None and known.table == table:
             return known
         topic = change_topic(self._pipeline, table)
-        partitions = await self._topics.make_change_topic(topic)
-        writer = TableWriter(table, topic, partitions, self._pipeline)
+        tombstones = settings_of(self._entries, table.full_name).tombstones
+        partitions = await self._topics.make_change_topic(topic, compacted=tombstones)
+        writer = TableWriter(table, topic, partitions, self._pipeline, tombstones=tombstones)
         await writer.register(self._registry)
         self._writers[table.full_name] = writer
         return writer
@@ -216,6 +251,8 @@ class Publisher:
                     raise Unpublishable(writer.table.full_name, what)
                 headers = _LATE if event.is_late else None
                 self._produce(writer.topic, value, key, partition, headers)
+                if writer.tombstones and event.op is Operation.DELETE and not event.is_late:
+                    self._produce(writer.topic, None, key, partition)
 
     def _produce(
         self,

@@ -52,10 +52,10 @@ def key_schema(table: TableSpec, topic: str) -> Schema:
     }
 
 
-def value_schema(table: TableSpec, topic: str) -> Schema:
-    """The envelope."""
+def value_schema(table: TableSpec, topic: str, remasked_ms: int = 0) -> Schema:
+    """The envelope. `remasked_ms` is when masks or their key last became others."""
     builder = _Builder(topic)
-    row = {
+    row: Schema = {
         "type": "record",
         "name": "Value",
         "cql.keyspace": table.keyspace,
@@ -63,6 +63,8 @@ def value_schema(table: TableSpec, topic: str) -> Schema:
         "cql.types": {name: [list(f) for f in fields] for name, fields in table.udts.items()},
         "fields": [builder.column(c) for c in table.columns],
     }
+    if remasked_ms:
+        row["cql.remasked_ms"] = remasked_ms
     return {
         "type": "record",
         "name": "Envelope",
@@ -127,6 +129,8 @@ class _Builder:
         }
         if column.descending:
             properties["cql.order"] = "desc"
+        if column.mask:
+            properties["cql.mask"] = column.mask
         if column.kind is ColumnKind.PARTITION_KEY:
             return {"name": name, "type": schema, **properties}
         return _optional(name, schema, **properties)
@@ -210,6 +214,12 @@ class _Builder:
         return schema
 
 
+def remasked_from_schema(schema: Schema) -> int:
+    """When masks or their key last became others, in milliseconds since 1970; 0 for never."""
+    before = next(f for f in schema["fields"] if f["name"] == "before")
+    return int(before["type"][1].get("cql.remasked_ms", 0))
+
+
 def table_from_schema(schema: Schema) -> TableSpec:
     """The table that `value_schema` described. Raises ValueError for a schema of another maker."""
     try:
@@ -224,6 +234,7 @@ def table_from_schema(schema: Schema) -> TableSpec:
                 parse(f["cql.type"], udts),
                 ColumnKind(f["cql.kind"]),
                 f.get("cql.order") == "desc",
+                f.get("cql.mask", ""),
             )
             for f in row["fields"]
         )

@@ -18,26 +18,37 @@ class TopicFacts:
     settings: Mapping[str, str]
 
     @property
+    def is_compacted(self) -> bool:
+        """Whether records that are old enough are forgotten once their key has a newer one."""
+        return "compact" in self.settings["cleanup.policy"]
+
+    @property
     def retention_seconds(self) -> float:
-        """How long records are kept at least; infinity where they are kept for ever."""
-        retention_ms = int(self.settings["retention.ms"])
-        return float("inf") if retention_ms < 0 else retention_ms / 1000
+        """How long every record is kept at least; infinity where all are kept for ever."""
+        kept_ms = []
+        if self.is_compacted:
+            kept_ms.append(int(self.settings["min.compaction.lag.ms"]))
+        if "delete" in self.settings["cleanup.policy"]:
+            kept_ms.append(int(self.settings["retention.ms"]))
+        return min((ms / 1000 for ms in kept_ms if ms >= 0), default=float("inf"))
 
     @property
     def faults(self) -> list[str]:
         """Settings by which changes are lost before they are applied."""
-        policy = self.settings["cleanup.policy"]
-        if "compact" not in policy:
+        if not self.is_compacted or int(self.settings["min.compaction.lag.ms"]) > 0:
             return []
+        policy = self.settings["cleanup.policy"]
         why = "forgets all but the last change of a row, which may hold a part of it"
-        return [f"cleanup.policy={policy} {why}: set it to delete"]
+        mend = "set it to delete, or min.compaction.lag.ms to the time until all is applied"
+        return [f"cleanup.policy={policy} {why}: {mend}"]
 
     def warnings(self, retention_hours: int, min_insync_replicas: int) -> list[str]:
         """Settings that are weaker than those that cdcd gives its topics."""
         has = self.settings
         found = []
         if self.retention_seconds < retention_hours * 3600:
-            found.append(f"retention.ms={has['retention.ms']}, under `topic_retention_hours`")
+            name = "min.compaction.lag.ms" if self.is_compacted else "retention.ms"
+            found.append(f"{name}={has[name]}, under `topic_retention_hours`")
         if int(has["retention.bytes"]) >= 0:
             found.append(f"retention.bytes={has['retention.bytes']} may forget changes sooner")
         if int(has["min.insync.replicas"]) < min_insync_replicas:

@@ -15,6 +15,8 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import (
     AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
     ConfigResource,
     NewTopic,
     OffsetSpec,
@@ -94,21 +96,33 @@ class Topics:
             if topic.error is None
         }
 
-    async def make_change_topic(self, name: str) -> int:
-        """Make a table's topic if it is not there; gives its number of partitions."""
-        return await self._make_kept(name, RECORD_BYTES_MAX)
+    async def make_change_topic(self, name: str, *, compacted: bool = False) -> int:
+        """Make a table's topic if it is not there; gives its number of partitions.
+
+        A compacted one keeps the last record of each key; none is taken away before the retention
+        time, because the last change of a row does not say all of it. One that is there is made so
+        too, and is never set back: that would delete what it keeps.
+        """
+        lag_ms = str(self._settings.topic_retention_hours * 3_600_000)
+        compaction = {"cleanup.policy": "compact", "min.compaction.lag.ms": lag_ms}
+        policy = compaction if compacted else {}
+        partitions = await self._make_kept(name, RECORD_BYTES_MAX, policy)
+        if compacted and "compact" not in (await self._config(name))["cleanup.policy"]:
+            await self._set(name, policy)
+        return partitions
 
     async def make_dead_letter_topic(self, name: str) -> int:
         """Make the topic of dead letters if it is not there; gives its number of partitions."""
-        return await self._make_kept(name, RECORD_BYTES_MAX + HEADERS_BYTES_MAX)
+        return await self._make_kept(name, RECORD_BYTES_MAX + HEADERS_BYTES_MAX, {})
 
-    async def _make_kept(self, name: str, record_bytes_max: int) -> int:
+    async def _make_kept(self, name: str, record_bytes_max: int, policy: Mapping[str, str]) -> int:
         settings = self._settings
         config = {
             "cleanup.policy": "delete",
             "retention.ms": str(settings.topic_retention_hours * 3_600_000),
             "max.message.bytes": str(record_bytes_max),
             "min.insync.replicas": str(settings.topic_min_insync_replicas),
+            **policy,
         }
         return await self._make(name, settings.topic_partitions, config)
 
@@ -174,6 +188,19 @@ class Topics:
             await asyncio.sleep(_UNKNOWN_SECONDS)
             future = again()
 
+    async def _set(self, topic: str, settings: Mapping[str, str]) -> None:
+        set_to = AlterConfigOpType.SET
+        entries = [
+            ConfigEntry(name, value, incremental_operation=set_to)
+            for name, value in settings.items()
+        ]
+        resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
+
+        def ask() -> "Future[Any]":
+            return self._admin.incremental_alter_configs([resource])[resource]
+
+        await self._answer(ask(), ask, f"setting topic {topic}")
+
     async def _make(self, name: str, partitions: int, config: dict[str, str]) -> int:
         known = (await self.partitions()).get(name)
         if known is not None:
@@ -217,6 +244,16 @@ class Topics:
         return await self._offsets(
             partitions, OffsetSpec.earliest(), IsolationLevel.READ_UNCOMMITTED
         )
+
+    async def since(
+        self, partitions: Iterable[tuple[str, int]], ms: int
+    ) -> Mapping[tuple[str, int], int]:
+        """The offset of the first record from a time on; the end where there is none."""
+        wanted = list(partitions)
+        level = IsolationLevel.READ_UNCOMMITTED
+        found = await self._offsets(wanted, OffsetSpec.for_timestamp(ms), level)
+        ends = await self.ends(wanted)
+        return {at: ends[at] if offset < 0 else offset for at, offset in found.items()}
 
     async def _offsets(
         self, partitions: Iterable[tuple[str, int]], spec: OffsetSpec, level: IsolationLevel

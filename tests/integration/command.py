@@ -51,7 +51,7 @@ class Command:
 
     def set(self, section: str, **values: object) -> None:
         """Other values for some settings of a section."""
-        self._settings[section].update(values)
+        self._settings.setdefault(section, {}).update(values)
 
     def kafka(self) -> KafkaSettings:
         """The settings for Kafka."""

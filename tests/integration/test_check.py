@@ -68,6 +68,15 @@ def test_all_is_good(cdcd: Command, table: Callable[[str, str], str]) -> None:
     assert "checks are good" in answer.out
 
 
+def test_masks_that_cannot_be_are_found(cdcd: Command, table: Callable[[str, str], str]) -> None:
+    """A masked key column is found before a worker refuses to start with it."""
+    name = table("id int PRIMARY KEY, v text", "{'enabled': true}")
+    cdcd.set(f'tables."{name}".columns.id', mask="drop")
+    answer = cdcd("check", "--service", "scylla", "--table", name, "--json")
+    assert answer.code == 1
+    assert "a key cannot be masked" in _messages(answer)
+
+
 def test_json_and_people_read_the_same_report(cdcd: Command) -> None:
     """--json has the checks that --verbose lists."""
     people, machine = cdcd("check", "--service", "kafka", "--verbose"), None

@@ -16,6 +16,7 @@ from cdcd.ops.board import Board
 from cdcd.ops.status import TableState
 from cdcd.sink.stage import run
 from cdcd.transport.schema import value_schema
+from cdcd.transport.topics import Topics
 from tests.integration.feeding import Feed, change, eventually, sinking, status, table
 from tests.integration.proxy import proxy_to
 
@@ -265,3 +266,23 @@ async def test_a_topic_of_another_table_is_refused(feed: Feed) -> None:
             return ["schema of ks.other" in found[0], "not a schema of cdcd" in found[1]]
 
         await eventually(reasons, [True, True])
+
+
+async def test_a_compacted_topic_has_holes(feed: Feed) -> None:
+    """Of a compacted topic's old records only the last of each key is there, so a sink that has not
+    read them while they were young does not begin with them.
+    """
+    feed.make_topic(PLAIN)
+    await feed.publish(PLAIN, inserts(3))
+    topics, topic = Topics(feed.kafka), feed.topic(PLAIN)
+    await topics._set(topic, {"cleanup.policy": "compact", "min.compaction.lag.ms": "1"})
+    async with sinking(feed.plan()) as board:
+
+        async def state() -> TableState:
+            return status(board, PLAIN).state
+
+        await eventually(state, TableState.NEEDS_SNAPSHOT)
+    assert "may have been compacted" in status(board, PLAIN).reason
+    await topics._set(topic, {"min.compaction.lag.ms": "3600000"})
+    async with sinking(feed.plan()):
+        await eventually(lambda: count_of(feed), 3)

@@ -184,3 +184,31 @@ def test_the_topic_of_a_table() -> None:
     assert change_topic("p", spec) == "p.ks.T_1"
     assert table_of_topic("p", change_topic("p", spec)) == spec.full_name
     assert lanes_topic("p") == "p.cdcd.lanes"
+
+
+async def test_a_topic_becomes_compacted_and_stays_so(settings: KafkaSettings, name: str) -> None:
+    """A topic is compacted when that is asked for, never before the retention time, and is not set
+    back, which would delete what it keeps.
+    """
+    topics = Topics(settings)
+    await topics.make_change_topic(name)
+    assert not (await topics.facts(name)).is_compacted
+    assert await topics.make_change_topic(name, compacted=True) == 3
+    await topics.make_change_topic(name)
+    found = await topics.facts(name)
+    assert found.is_compacted
+    assert found.retention_seconds == settings.topic_retention_hours * 3600
+    assert found.faults == []
+
+
+async def test_offsets_of_a_time(settings: KafkaSettings, name: str) -> None:
+    """The first record from a time on is found; where there is none it is the end."""
+    topics = Topics(settings)
+    await topics.make_change_topic(name)
+    producer = Producer({"bootstrap.servers": settings.bootstrap_servers})
+    for ms in (1000, 2000, 3000):
+        producer.produce(name, b"x", partition=0, timestamp=ms)
+    producer.flush(10)
+    places = [(name, 0), (name, 1)]
+    assert await topics.since(places, 1500) == {(name, 0): 1, (name, 1): 0}
+    assert await topics.since(places, 4000) == {(name, 0): 3, (name, 1): 0}

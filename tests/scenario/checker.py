@@ -57,8 +57,8 @@ def read_topic(stack: Stack, topic: str) -> list[dict[str, Any]]:
             for message in consumer.consume(1000, 1.0):
                 if message.error():
                     open_partitions.discard(message.partition())
-                else:
-                    values.append(_decoded(stack, schemas, message.value() or b""))
+                elif (value := message.value()) is not None:  # not a tombstone
+                    values.append(_decoded(stack, schemas, value))
     finally:
         consumer.close()
     return values

@@ -73,3 +73,24 @@ def test_status_without_the_daemon_is_what_it_left(place: Place, daemon: Daemon)
     assert table["lanes"] == left["lanes"]
     assert table["frontier_ms"] <= left["now_ms"]
     assert table["applied_ms"] is not None
+
+
+def test_latency_is_measured(place: Place, daemon: Daemon) -> None:
+    """`cdcd latency` has all three ways of a table's changes, each with as many as there were."""
+    url = json.loads(daemon.output.splitlines()[0])["url"]
+    config = str(place.folder / "cdcd.toml")
+    command = [sys.executable, "-m", "cdcd", "-c", config, "latency", "--name", place.name]
+    command += ["--table", f"{place.name}.t", "--url", url, "--json"]
+
+    def ways() -> Any:
+        done = subprocess.run(command, capture_output=True, check=True, text=True)
+        found = json.loads(done.stdout)
+        return [found[way] for way in ("scylla_to_kafka", "kafka_to_postgres", "end_to_end")]
+
+    wait_until(lambda: [way["changes"] for way in ways()] == [ROWS] * 3, "all changes are seen")
+    for way in ways():
+        assert 0 <= way["p50_seconds"] <= way["p95_seconds"] < 60
+    away = [*command, "--url", "http://127.0.0.1:1"]
+    done = subprocess.run(away, capture_output=True, check=False, text=True)
+    assert done.returncode == 3
+    assert "no metrics at http://127.0.0.1:1" in done.stderr

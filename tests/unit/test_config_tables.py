@@ -129,3 +129,14 @@ def test_origins_of_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         'tables."ks.users".columns.b.rename': f"file {path}",
         'tables."ks.users".soft_delete': "environment CDCD_TABLES",
     }
+
+
+def test_masked_columns_are_no_matter_of_the_sink() -> None:
+    """A column that is dropped before Kafka, or only masked, is not missed in the topic's table."""
+    columns = {
+        "email": ColumnSettings(mask="drop", rename="mail"),
+        "name": ColumnSettings(mask="hash"),
+        "born": ColumnSettings(mask="hash", rename="date"),
+    }
+    (found,) = unknown_columns({"ks.t": TableSettings(columns=columns)}, "ks.t", ["id"])
+    assert "born" in found

@@ -195,3 +195,13 @@ def test_odd_field_names_are_escaped_on_the_wire(at: str) -> None:
     assert records.datum(change)["after"]["k"] == wire
     assert regular or key_of(change)["k"] == wire
     assert back(change) == applied(change)
+
+
+def test_a_type_in_both_parts_of_the_key_is_defined_once() -> None:
+    """A type of its own name that is in the partition key, and in the clustering key again."""
+    spec = table({"p:p": "varint", "c:c": "varint", "r:v": "int"})
+    number = {"scale": 0, "value": b"\x05"}
+    change = replace(CHANGE, table=spec, partition=(number,), clustering=(number,), values={})
+    change = replace(change, nulls=("v",))
+    assert key_of(change) == {"p": number, "c": number}
+    assert back(change) == applied(change)

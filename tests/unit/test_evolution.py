@@ -6,8 +6,9 @@ import pytest
 
 from cdcd.model.cqltype import parse
 from cdcd.model.errors import TableStopped
+from cdcd.model.masking import Mask, Masker
 from cdcd.model.table import ColumnKind, TableSpec
-from cdcd.transport.evolution import check_evolution
+from cdcd.transport.evolution import check_evolution, remasked
 from tests.unit.tables import table
 
 BEFORE = table({"p:p": "int", "c:c": "text", "r:v": "text", "r:w": "int"})
@@ -76,3 +77,22 @@ def test_a_column_that_became_static_is_another_column() -> None:
     v = replace(BEFORE.by_name["v"], kind=ColumnKind.STATIC, type=parse("text"))
     after = replace(BEFORE, columns=(*BEFORE.key, v, BEFORE.by_name["w"]))
     assert "column v was text and is static text" in stopped(after).message
+
+
+def test_other_masks_are_noticed() -> None:
+    """Another key of hashes, another mask, and one where there was none, are told from the same."""
+    plain = table({"p:a": "int", "r:v": "text"})
+    one, two = (Masker(plain, {"v": Mask("hash")}, key).table for key in (b"one", b"two"))
+    last = Masker(plain, {"v": Mask("keep_last", 2)}, b"").table
+    assert remasked(one, two) == remasked(plain, one) == remasked(one, last) == ["v"]
+    assert remasked(one, one) == remasked(plain, plain) == []
+    assert remasked(plain, table({"p:a": "int"})) == []
+    check_evolution(plain, one)
+
+
+def test_a_mask_that_changes_the_type_stops() -> None:
+    """A number that is hashed from now on is text, which its topic cannot follow."""
+    plain = table({"p:a": "int", "r:v": "int"})
+    masked = Masker(plain, {"v": Mask("hash")}, b"key").table
+    with pytest.raises(TableStopped, match=r"v was int and is text: .* masked in another way"):
+        check_evolution(plain, masked)

@@ -5,8 +5,8 @@ import pytest
 
 from cdcd.model.errors import CdcdError, ConfigurationError, TableStopped, Transient
 from cdcd.sink.pool import Rejected, TargetBroken, failure
+from cdcd.sink.position_checks import check_offset
 from cdcd.sink.sqlstates import SQLSTATES, Kind, meaning_of
-from cdcd.sink.stage import check_offset
 from cdcd.transport.records import Partition
 
 

@@ -7,6 +7,7 @@ from cdcd.transport.topic_facts import RECORD_BYTES_MAX, TopicFacts
 GOOD = {
     "cleanup.policy": "delete",
     "retention.ms": str(48 * 3_600_000),
+    "min.compaction.lag.ms": "0",
     "retention.bytes": "-1",
     "min.insync.replicas": "2",
     "max.message.bytes": str(RECORD_BYTES_MAX),
@@ -15,6 +16,7 @@ GOOD = {
 
 def facts(**changed: str) -> TopicFacts:
     settings = GOOD | {name.replace("_", "."): value for name, value in changed.items()}
+    assert settings.keys() == GOOD.keys()
     return TopicFacts("id", 6, settings)
 
 
@@ -29,6 +31,15 @@ def test_compaction_loses_changes(policy: str) -> None:
     """The last change of a row is not the whole row."""
     (fault,) = facts(cleanup_policy=policy).faults
     assert "set it to delete" in fault
+
+
+def test_compaction_that_waits() -> None:
+    """Where compaction waits, changes are kept for so long; less than promised is said."""
+    found = facts(cleanup_policy="compact", min_compaction_lag_ms="3600000")
+    assert (found.faults, found.retention_seconds) == ([], 3600)
+    (warning,) = found.warnings(48, 2)
+    assert warning.startswith("min.compaction.lag.ms=3600000")
+    assert found.warnings(1, 2) == []
 
 
 @pytest.mark.parametrize(
