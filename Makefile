@@ -44,6 +44,7 @@ format: $(VENV)/.made ## Let ruff format and mend what it can; make the generate
 	@$(BIN)/python -m cdcd.ops.metrics_page > docs/METRICS.md
 	@$(BIN)/python -m cdcd.cli.page > docs/CLI.md
 	@$(BIN)/python -m cdcd.model.types_page > docs/TYPES.md
+	@$(BIN)/python deploy/grafana/dashboards.py
 
 unit: $(VENV)/.made ## The unit tests; they need no service
 	@$(BIN)/pytest -q tests/unit
