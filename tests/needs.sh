@@ -4,9 +4,12 @@
 set -eu
 
 declare -A packages=(
+    [amtool]=prometheus-alertmanager
     [chromium]=chromium
+    [fish]=fish
     [pgbouncer]=pgbouncer
     [promtool]=prometheus
+    [zsh]=zsh
 )
 
 missing=()

@@ -45,6 +45,23 @@ def test_rules_are_right() -> None:
 
 
 @needs_promtool
+def test_prometheus_takes_the_settings() -> None:
+    """Promtool takes what compose.yaml gives Prometheus, with the rules that it names."""
+    done = _promtool("check", "config", str(FOLDER / "prometheus.yml"))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(shutil.which("amtool") is None, reason="amtool is not installed")
+def test_each_alert_has_somebody_to_tell() -> None:
+    """Amtool takes what compose.yaml gives Alertmanager; critical alerts page, others wait."""
+    file = f"--config.file={FOLDER / 'alertmanager.yml'}"
+    for severity, receiver in (("critical", "page"), ("warning", "morning")):
+        command = ["amtool", "config", "routes", "test", file, f"severity={severity}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert (done.returncode, done.stdout.strip()) == (0, receiver), done.stderr
+
+
+@needs_promtool
 def test_rules_fire_and_keep_still() -> None:
     """The rules do on made-up series what their tests say."""
     done = _promtool("test", "rules", str(TESTS))

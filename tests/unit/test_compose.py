@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from cdcd.config.origin import origins
 from cdcd.config.settings import Settings
@@ -17,7 +18,9 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 TOOLS = Path(sys.executable).parent
 IMAGE = ROOT / "deploy" / "image" / "Dockerfile"
 # Services that do their work once and end.
-ONE_SHOT = {"sample"}
+ONE_SHOT = {"sample", "check"}
+# What cdcd works with; the others watch it.
+SERVERS = {"scylla", "kafka", "registry", "postgres", "vault"}
 
 
 def _compose(*arguments: str, env_file: str = "/dev/null") -> subprocess.CompletedProcess[str]:
@@ -57,15 +60,34 @@ def test_the_example_says_the_defaults() -> None:
     assert "${" not in re.sub(r"\$\{\w+:-[^}]*\}", "", text), "a variable without a default"
 
 
+def _waits_for(service: dict[str, Any]) -> dict[str, str]:
+    return {name: need["condition"] for name, need in service.get("depends_on", {}).items()}
+
+
 def test_every_server_is_waited_for(services: dict[str, Any]) -> None:
-    """Every service that stays has a health check, and cdcd starts after all of them."""
+    """Every service that stays has a health check; when what cdcd needs is well and the sample is
+    loaded everything is checked, and only then cdcd starts.
+    """
     checked = {name for name, service in services.items() if "healthcheck" in service}
     assert checked == services.keys() - ONE_SHOT - {"cdcd"}
     assert "HEALTHCHECK" in IMAGE.read_text()
-    after = {name: need["condition"] for name, need in services["cdcd"]["depends_on"].items()}
-    assert after == dict.fromkeys(checked, "service_healthy") | dict.fromkeys(
-        ONE_SHOT, "service_completed_successfully"
-    )
+    assert _waits_for(services["check"]) == dict.fromkeys(SERVERS, "service_healthy") | {
+        "sample": "service_completed_successfully"
+    }
+    assert services["check"]["command"][0] == "check"
+    assert _waits_for(services["cdcd"]) == {"check": "service_completed_successfully"}
+    for name, service in services.items():
+        for other, condition in _waits_for(service).items():
+            one_shot = "service_completed_successfully"
+            assert condition == (one_shot if other in ONE_SHOT else "service_healthy"), name
+
+
+def test_what_is_checked_is_what_runs(services: dict[str, Any]) -> None:
+    """The check has the daemon's image, settings, tables and rights."""
+    check, daemon = services["check"], services["cdcd"]
+    for same in ("image", "environment", "read_only", "cap_drop", "security_opt", "tmpfs"):
+        assert check[same] == daemon[same]
+    assert check["command"][1:] == daemon["command"][1:]
 
 
 def test_ports_are_on_loopback(services: dict[str, Any]) -> None:
@@ -78,7 +100,7 @@ def test_images_are_pinned(services: dict[str, Any]) -> None:
     """Every image from elsewhere has a tag that says its version."""
     images = {s["image"] for s in services.values()} - {"cdcd:local"}
     bases = set(re.findall(r"^FROM (\S+)", IMAGE.read_text(), re.MULTILINE))
-    assert all(re.search(r":\d[\w.-]*$", image) for image in images | bases)
+    assert all(re.search(r":v?\d[\w.-]*$", image) for image in images | bases)
 
 
 def test_the_daemon_is_given_settings_that_exist(
@@ -114,6 +136,25 @@ def test_what_is_mounted_is_there(services: dict[str, Any]) -> None:
     assert mounts
     assert all(Path(mount["source"]).exists() for mount in mounts)
     assert "/sample/app_data.cql" in services["sample"]["entrypoint"]
+
+
+def test_addresses_within_are_of_services(services: dict[str, Any]) -> None:
+    """Prometheus scrapes cdcd's port and finds Alertmanager; Grafana finds it and the pages."""
+    config = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
+    (scraped,) = config["scrape_configs"]
+    port = services["cdcd"]["environment"]["CDCD_HTTP__PORT"]
+    assert scraped["static_configs"][0]["targets"] == [f"cdcd:{port}"]
+    (alertmanager,) = config["alerting"]["alertmanagers"]
+    (target,) = alertmanager["static_configs"][0]["targets"]
+    provisioning = ROOT / "deploy/grafana/provisioning"
+    sources = yaml.safe_load((provisioning / "datasources/prometheus.yml").read_text())
+    urls = [target, sources["datasources"][0]["url"].removeprefix("http://")]
+    for name, url in zip(("alertmanager", "prometheus"), urls, strict=True):
+        assert url == f"{name}:{services[name]['ports'][0]['target']}"
+    pages = yaml.safe_load((provisioning / "dashboards/cdcd.yml").read_text())
+    mounted = {v["target"]: v["source"] for v in services["grafana"]["volumes"]}
+    folder = mounted[pages["providers"][0]["options"]["path"]]
+    assert Path(folder) == ROOT / "deploy/grafana/dashboards"
 
 
 def test_the_image_is_built_from_what_it_is_given() -> None:
