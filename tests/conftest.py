@@ -4,11 +4,17 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.stack import Stack, load
 
 FOLDER = Path(__file__).parent
+
+# How long an example takes says nothing on a machine that does other work too.
+hypothesis.settings.register_profile("unhurried", hypothesis.settings.default, deadline=None)
+hypothesis.settings.load_profile("unhurried")
+
 MARKERS = {"unit", "model", "simulation", "contract", "integration", "scenario"}
 
 
