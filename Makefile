@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down check lint format test unit bench bench-cpu bench-catchup limits page-pictures random model late bench-idle verify-proof simulate
+.PHONY: help demo up down check lint format test unit bench bench-cpu bench-catchup limits page-pictures random model late bench-idle verify-proof simulate poison
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -90,3 +90,7 @@ bench-idle: $(VENV)/.made ## What 100 idle tables on 768 streams cost, printed
 
 simulate: $(VENV)/.made ## More seeds of the sink's simulation: SEEDS=10000
 	@CDCD_TEST_SEEDS=$(or $(SEEDS),10000) $(BIN)/pytest -q tests/simulation/test_sink_model.py
+
+poison: $(VENV)/.made ## 1,000 changes that PostgreSQL refuses among 100,000 good ones, and their replay
+	@CDCD_POISON_ROWS=101000 CDCD_POISON_EVERY=101 $(BIN)/pytest -q --timeout 1800 --durations 1 \
+		tests/integration/test_dead_letters.py -k test_poison_among_good_rows
