@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down check lint format test unit bench bench-cpu bench-catchup limits page-pictures random model late bench-idle verify-proof simulate poison
+.PHONY: help demo up down check lint format test unit bench bench-cpu bench-catchup limits page-pictures random model late bench-idle verify-proof simulate poison bench-sink
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -67,9 +67,13 @@ bench-catchup: $(VENV)/.made ## A backlog caught up with: rate, CPU and memory; 
 limits: $(VENV)/.made ## What driver, librdkafka and PostgreSQL do alone; CDCD_BENCH_CHANGES
 	@$(BIN)/python -m tests.bench.limits
 
-bench: $(VENV)/.made ## Latency at a steady 2,000 changes/s and the speed of verifying, printed
+bench: $(VENV)/.made ## Latency at a steady 2,000 changes/s, speed of the sink and of verifying, printed
 	@$(BIN)/python -m tests.bench.latency
+	@$(BIN)/python -m tests.bench.sink 20000
 	@$(BIN)/python -m tests.bench.verify
+
+bench-sink: $(VENV)/.made ## Rows of 8 columns into PostgreSQL beside two limits, printed
+	@$(BIN)/python -m tests.bench.sink
 
 verify-proof: $(VENV)/.made ## 500 damaged rows, and 20 verifications under 1,000 changes/s; takes long
 	@CDCD_DAMAGED_ROWS=500 CDCD_VERIFY_RUNS=20 CDCD_CHANGES_PER_SECOND=1000 \
