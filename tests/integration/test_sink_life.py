@@ -309,11 +309,11 @@ async def test_expired_rows_are_asked_for(feed: Feed) -> None:
     """
     now_us = time.time_ns() // 1000
     events = [
-        change(PLAIN, "c", (1, 1), {"a": 1}, ttl_seconds=1, time_us=now_us),
+        change(PLAIN, "c", (1, 1), {"a": 1}, ttl_seconds=8, time_us=now_us),
         change(PLAIN, "c", (1, 2), {"a": 1}, ttl_seconds=900, time_us=now_us),
         change(PLAIN, "c", (1, 3), {"a": 1}, time_us=now_us),
         # Written with a time of its own: by that it has expired, and by the clock it has not.
-        change(PLAIN, "c", (1, 4), {"a": 1}, ttl_seconds=2, time_us=now_us - 5_000_000),
+        change(PLAIN, "c", (1, 4), {"a": 1}, ttl_seconds=2, time_us=now_us - 60_000_000),
     ]
     await feed.publish(PLAIN, events[:3])
     pending = "SELECT c FROM {s}.plain WHERE cdc_expires_at IS NOT NULL ORDER BY c"
@@ -322,7 +322,6 @@ async def test_expired_rows_are_asked_for(feed: Feed) -> None:
         assert await asked(feed) == []
         await feed.publish(PLAIN, events[3:])
         await eventually(lambda: rows_of(feed, pending), [(2,)])
-        assert time.time_ns() // 1000 - now_us < 6_000_000
     scopes = [scope.clustering for scope in await asked(feed)]
     assert set(scopes) == {(number(1),), (number(4),)}
     assert scopes.count((number(4),)) == 2

@@ -55,7 +55,7 @@ class Writer(threading.Thread):
                 self.written += step
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(500)
 def test_killed_in_the_middle_of_changes(place: Place, make_table: Callable[[str], None]) -> None:
     """Killed three times during 20,000 changes, the worker loses none and doubles none."""
     make_table("items (pk int, ck int, a text, b bigint, PRIMARY KEY (pk, ck))")
@@ -97,7 +97,7 @@ def expect_equal(place: Place, table: str, key: tuple[str, ...]) -> None:
 
     try:
         wait_until(lambda: not different(), "source and target equal")
-        wait_until(lambda: not lost(), "every log row in the topic")
+        wait_until(lambda: not lost(), "every log row in the topic", 150)
     except AssertionError as waited:
         logs = [f"a worker's log:\n{daemon.output[-2000:]}" for daemon in place.daemons]
         pytest.fail("\n".join([f"{waited}", f"lost: {lost()}", *different()[:20], *logs]))

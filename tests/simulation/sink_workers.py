@@ -85,7 +85,7 @@ def _doors(world: SinkWorld) -> Iterator[None]:
         patch.setattr(stage, "time", clock)
         patch.setattr(table, "time", clock)
         patch.setattr(stage, "Topics", lambda _: FakeTopics(world))
-        patch.setattr(stage, "offsets", SimpleNamespace(read=world.read))
+        patch.setattr(stage, "offsets", SimpleNamespace(read=world.read, identify=world.identify))
         patch.setattr(table, "write", world.write)
         patch.setattr(table, "prepare_targets", prepared)
         patch.setattr(table, "Sweeper", FakeSweeper)

@@ -20,12 +20,24 @@ from cdcd.transport.consumer import Fetched
 from cdcd.transport.record_writer import RecordWriter, SchemaIds
 from cdcd.transport.records import Partition, Record
 from cdcd.transport.schema import key_schema, value_schema
+from cdcd.transport.topic_facts import RECORD_BYTES_MAX, TopicFacts
 from tests.model.servers import TABLE
 from tests.model.target import Memory
 from tests.simulation.virtual_time import now_ms
 
 TOPIC = "p.ks.t"
 PARTITIONS = 3
+FACTS = TopicFacts(
+    "id",
+    PARTITIONS,
+    {
+        "cleanup.policy": "delete",
+        "retention.ms": "-1",
+        "retention.bytes": "-1",
+        "min.insync.replicas": "2",
+        "max.message.bytes": str(RECORD_BYTES_MAX),
+    },
+)
 _WRITER = RecordWriter(TABLE, TOPIC, "p", SchemaIds(1, 2), PARTITIONS)
 
 Ask = Callable[[Sequence[Request]], Awaitable[None]]
@@ -87,6 +99,11 @@ class SinkWorld:
         """The saved offsets."""
         await self.trouble(0.1)
         return dict(self.saved)
+
+    async def identify(self, *_: object) -> tuple[str, int]:
+        """The topic that the offsets are of."""
+        await self.trouble(0.1)
+        return FACTS.topic_id, FACTS.partitions
 
     async def write(
         self, _pool: object, _pipeline: str, work: Write, ask: Ask, _limit: object = None
@@ -214,6 +231,11 @@ class FakeTopics:
         """How many partitions it has."""
         await self._world.trouble(0.1)
         return {TOPIC: PARTITIONS}
+
+    async def facts(self, _: str) -> TopicFacts:
+        """It is as cdcd made it, and always the same one."""
+        await self._world.trouble(0.1)
+        return FACTS
 
     async def starts(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
         """Nothing is deleted."""
