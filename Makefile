@@ -3,9 +3,10 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+LOCK := deploy/image/requirements.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down check lint format test unit bench bench-cpu bench-catchup limits page-pictures random model late bench-idle verify-proof simulate poison bench-sink
+.PHONY: help demo up down check lint format test unit bench bench-cpu bench-catchup limits page-pictures dist lock audit random model late bench-idle verify-proof simulate poison bench-sink
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -52,8 +53,23 @@ unit: $(VENV)/.made ## The unit tests; they need no service
 test: $(VENV)/.made ## All tests, with the local stack started for them, and coverage
 	@rm -f .coverage .coverage.*
 	@tests/needs.sh
-	@$(BIN)/pip install --quiet --group servers
+	@$(BIN)/pip install --quiet --group servers --group packaging
 	@$(BIN)/pytest --cov --cov-report=term
+
+dist: $(VENV)/.made ## Build wheel and source archive into dist/
+	@$(BIN)/pip install --quiet --group packaging
+	@rm -rf dist
+	@$(BIN)/python -m build --no-isolation
+
+# For every platform and Python that cdcd runs on; the image installs from it.
+lock: $(VENV)/.made ## Pin what the image installs, by version and hash
+	@$(BIN)/pip install --quiet --group pinning
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --output-file $(LOCK) pyproject.toml
+
+audit: $(VENV)/.made ## Ask the package index for known flaws of what the image installs
+	@$(BIN)/pip install --quiet --group pinning
+	@$(BIN)/pip-audit --strict --disable-pip --require-hashes --requirement $(LOCK)
 
 page-pictures: $(VENV)/.made ## Make the pictures of the status page in docs/ anew
 	@CDCD_PAGE_PICTURES=docs $(BIN)/pytest -q tests/integration/test_status_page.py

@@ -5,11 +5,13 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from cdcd.config.origin import origins
 from cdcd.config.settings import Settings
@@ -164,6 +166,28 @@ def test_the_image_is_built_from_what_it_is_given() -> None:
     ignore = Path(f"{IMAGE}.dockerignore").read_text().splitlines()
     assert names == {line[1:] for line in ignore if line.startswith("!")}
     assert all((ROOT / name).exists() for name in names)
+
+
+def test_the_image_needs_no_shell() -> None:
+    """The daemon and its health check are started without a shell."""
+    text = IMAGE.read_text().split("FROM ")[-1].replace("\\\n", "")
+    started = re.findall(r"^\s*(?:HEALTHCHECK .*?)?(?:CMD|ENTRYPOINT) (.+)$", text, re.MULTILINE)
+    assert len(started) == 3
+    assert all(isinstance(json.loads(words), list) for words in started)
+    assert not re.search(r"^(RUN|SHELL)", text, re.MULTILINE)
+
+
+def test_what_the_image_installs_is_pinned() -> None:
+    """Each dependency is in the lock, with a hash, at a version that pyproject.toml takes; `make
+    lock` makes it anew.
+    """
+    text = (ROOT / "deploy/image/requirements.txt").read_text()
+    locked = [Requirement(e.split("\\")[0]) for e in re.findall(r"^\w.*$", text, re.MULTILINE)]
+    assert len(re.findall(r"\\\n +--hash=sha256:", text)) >= len(locked)
+    versions = {r.name: str(r.specifier).removeprefix("==") for r in locked}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for wanted in map(Requirement, project["dependencies"]):
+        assert wanted.specifier.contains(versions[wanted.name]), wanted
 
 
 def test_the_dockerfile_is_clean() -> None:
