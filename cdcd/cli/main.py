@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cdcd import __version__
+from cdcd.cli.completion import answer, completion
 from cdcd.cli.control import pause, resume, tables
 from cdcd.cli.dlq import dlq
 from cdcd.cli.ending import report
@@ -21,7 +22,7 @@ from cdcd.model.errors import ExitCode
 
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Run": (run, tables, pause, resume),
-    "Look, changes nothing": (plan, check, status, latency, config),
+    "Look, changes nothing": (plan, check, status, latency, config, completion),
     "Repair": (reconcile, dlq, offsets),
 }
 
@@ -71,6 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; gives the exit code. Nothing escapes as a traceback."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     invocation = Invocation()
+    completed = answer(cli)
+    if completed is not None:
+        return completed
     try:
         with cli.make_context("cdcd", given, obj=invocation) as context:
             code = cli.invoke(context)

@@ -148,9 +148,11 @@ def _leaves(commands: Iterable[click.Command]) -> Iterator[click.Command]:
     "command", list(_leaves(c for g in SECTIONS.values() for c in g)), ids=lambda c: c.name
 )
 def test_commands_say_what_they_do(command: click.Command) -> None:
-    """Every command and option has a help text, and every command that prints has --json."""
+    """Every command and option has a help text, and every command that prints has --json; what
+    `completion` prints is for a shell.
+    """
     assert command.help
     assert command.get_short_help_str()
     options = [p for p in command.params if isinstance(p, click.Option)]
     assert all(o.help for o in options)
-    assert command.name == "run" or any("--json" in o.opts for o in options)
+    assert command.name in {"run", "completion"} or any("--json" in o.opts for o in options)
