@@ -22,7 +22,13 @@ from confluent_kafka import (
 
 from cdcd.config.settings import KafkaSettings
 from cdcd.model.errors import Transient
-from cdcd.transport.kafka import PARTITION_EOF, StallWatch, client_properties, consumer_failure
+from cdcd.transport.kafka import (
+    PARTITION_EOF,
+    StallWatch,
+    client_properties,
+    consumer_failure,
+    fetch,
+)
 from cdcd.transport.records import LATE_HEADER, Partition, Record
 
 Result = TypeVar("Result")
@@ -173,9 +179,7 @@ class ChangeConsumer:
         client = self._opened()
         self._watch.tick()
         before = self._assigned
-        messages = client.consume(1, wait_seconds)
-        if messages and records_max > 1:
-            messages += client.consume(records_max - 1, 0)
+        messages = fetch(client, records_max, wait_seconds)
         fetched = Fetched()
         if self._assigned is not before:
             # Whatever came with it is read again, from the offsets that `start` will name.

@@ -9,14 +9,21 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from cdcd.config.settings import KafkaSettings
 from cdcd.model.control import Control
 from cdcd.model.errors import ConfigurationError, Transient
 from cdcd.ops.directions import Directions
 from cdcd.ops.logs import get_logger
-from cdcd.transport.kafka import PARTITION_EOF, client_properties, failure
+from cdcd.transport.kafka import (
+    BEGINNING,
+    PARTITION_EOF,
+    client_properties,
+    failure,
+    fetch,
+    reader_properties,
+)
 from cdcd.transport.lane_records import (
     PAUSES_KEY,
     TABLES_KEY,
@@ -48,22 +55,17 @@ class _FirstLane:
         self.tables: tuple[str, ...] | None = None
         self.control = Control()
         self._consumer = Consumer(
-            client_properties(settings, "control")
-            | {
-                "group.id": f"{self._topic}.control",  # required, and never committed to
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
-                "enable.partition.eof": True,
-            }
+            reader_properties(settings, "control", f"{self._topic}.control")
+            # Read on for ever; the start waits for the end, and everybody for a command.
+            | {"fetch.wait.max.ms": 100}
         )
-        self._consumer.assign([TopicPartition(self._topic, _FIRST_LANE, OFFSET_BEGINNING)])
+        self._consumer.assign([TopicPartition(self._topic, _FIRST_LANE, BEGINNING)])
 
     def fetch(self) -> bool:
         """Take in what is there; whether the end was reached. Raises Transient or Fatal."""
         at_end = False
         try:
-            messages = self._consumer.consume(_FETCH_RECORDS, _FETCH_SECONDS)
+            messages = fetch(self._consumer, _FETCH_RECORDS, _FETCH_SECONDS)
         except KafkaException as error:
             raise failure(error, f"reading {self._topic}") from error
         for message in messages:

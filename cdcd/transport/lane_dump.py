@@ -7,11 +7,18 @@ commands at once the later fences the earlier.
 import asyncio
 from collections.abc import Iterable
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from cdcd.config.settings import KafkaSettings
 from cdcd.model.errors import Transient
-from cdcd.transport.kafka import PARTITION_EOF, client_properties, failure
+from cdcd.transport.kafka import (
+    BEGINNING,
+    PARTITION_EOF,
+    client_properties,
+    failure,
+    fetch,
+    reader_properties,
+)
 from cdcd.transport.lane_records import Records, Write
 from cdcd.transport.topics import lanes_topic
 
@@ -27,23 +34,15 @@ async def read_records(settings: KafkaSettings, pipeline: str, lanes: int) -> Re
 
 def _read(settings: KafkaSettings, pipeline: str, lanes: int) -> Records:
     topic = lanes_topic(pipeline)
-    consumer = Consumer(
-        client_properties(settings, "lane-dump")
-        | {
-            "group.id": f"{topic}.look",  # required, and never committed to
-            "isolation.level": "read_committed",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-        }
-    )
+    consumer = Consumer(reader_properties(settings, "lane-dump", f"{topic}.look"))
     found: dict[tuple[int, str], str] = {}
     reading = set(range(lanes))
     idle_fetches_max = int(settings.request_timeout_seconds / _FETCH_SECONDS)
     idle_fetches = 0
     try:
-        consumer.assign([TopicPartition(topic, lane, OFFSET_BEGINNING) for lane in reading])
+        consumer.assign([TopicPartition(topic, lane, BEGINNING) for lane in reading])
         while reading:
-            messages = consumer.consume(_FETCH_RECORDS, _FETCH_SECONDS)
+            messages = fetch(consumer, _FETCH_RECORDS, _FETCH_SECONDS)
             idle_fetches = 0 if messages else idle_fetches + 1
             if idle_fetches > idle_fetches_max:
                 raise Transient(f"Kafka: {_DOING}: no answer")

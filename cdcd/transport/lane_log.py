@@ -70,6 +70,8 @@ class LaneLog:
         self._assignment: Assignment | None = None
         self._group: Any = None
         self._offsets: dict[int, int] = {}
+        # Known beforehand: librdkafka takes half a second to find a beginning.
+        self._starts: dict[int, int] = {}
         self._changed = asyncio.Event()
         self._requests: list[Request] = []
         self._asked = asyncio.Event()
@@ -86,6 +88,8 @@ class LaneLog:
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",
                 "enable.partition.eof": True,
+                # A take-over waits for the lanes' ends, and a fetch that brings nothing tells them.
+                "fetch.wait.max.ms": 100,
                 "partition.assignment.strategy": "range",
                 "session.timeout.ms": timeout_ms,
                 "heartbeat.interval.ms": timeout_ms // 3,
@@ -103,7 +107,7 @@ class LaneLog:
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         for partition in partitions:
-            partition.offset = OFFSET_BEGINNING
+            partition.offset = self._starts.get(partition.partition, OFFSET_BEGINNING)
         consumer.assign(partitions)
         lanes = frozenset(p.partition for p in partitions)
         # Taken here and kept: later the client might already speak for a newer generation, in
@@ -246,6 +250,8 @@ class LaneLog:
     ) -> AsyncIterator[Self]:
         """Join the group; the lanes topic is there."""
         lane_log = cls(settings, worker, topics)
+        places = [(lane_log._topic, lane) for lane in range(worker.lanes)]
+        lane_log._starts = {lane: at for (_, lane), at in (await topics.starts(places)).items()}
         lane_log._join()
         try:
             async with asyncio.TaskGroup() as group:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from cdcd.config.settings import KafkaSettings
 from cdcd.model.errors import Transient
@@ -15,7 +15,7 @@ from cdcd.model.fingerprint import Cell, Fingerprint
 from cdcd.model.lane import Assignment, LaneSet
 from cdcd.model.position import Position
 from cdcd.model.refresh import Listed, Request
-from cdcd.transport.kafka import PARTITION_EOF, client_properties, failure
+from cdcd.transport.kafka import BEGINNING, PARTITION_EOF, failure, fetch, reader_properties
 from cdcd.transport.lane_records import (
     cell_of_key,
     decode_cell,
@@ -89,20 +89,12 @@ def _keep(
 
 def read_to_ends(settings: KafkaSettings, topic: str, restoring: Restoring) -> None:
     """Read committed records up to the ends. Blocks; raises Transient or Fatal."""
-    consumer = Consumer(
-        client_properties(settings, "lanes-again")
-        | {
-            "group.id": f"{topic}.again",  # required, and never committed to
-            "isolation.level": "read_committed",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-        }
-    )
+    consumer = Consumer(reader_properties(settings, "lanes-again", f"{topic}.again"))
     give_up = time.monotonic() + settings.request_timeout_seconds
     try:
-        consumer.assign([TopicPartition(topic, lane, OFFSET_BEGINNING) for lane in restoring.lanes])
+        consumer.assign([TopicPartition(topic, lane, BEGINNING) for lane in restoring.lanes])
         while not restoring.is_complete:
-            messages = consumer.consume(_FETCH_RECORDS, _FETCH_SECONDS)
+            messages = fetch(consumer, _FETCH_RECORDS, _FETCH_SECONDS)
             if messages:
                 give_up = time.monotonic() + settings.request_timeout_seconds
             elif time.monotonic() > give_up:

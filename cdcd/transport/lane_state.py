@@ -6,14 +6,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from cdcd.config.settings import KafkaSettings
 from cdcd.model.control import Control, Pause
 from cdcd.model.errors import ConfigurationError, Transient
 from cdcd.model.position import Position
 from cdcd.transport.control import begin_control
-from cdcd.transport.kafka import PARTITION_EOF, client_properties, failure
+from cdcd.transport.kafka import BEGINNING, PARTITION_EOF, failure, fetch, reader_properties
 from cdcd.transport.lane_records import (
     PAUSES_KEY,
     TABLES_KEY,
@@ -52,23 +52,15 @@ async def read_lanes(settings: KafkaSettings, pipeline: str, lanes: int) -> Lane
 
 
 def _read(settings: KafkaSettings, topic: str, lanes: int) -> LaneState:
-    consumer = Consumer(
-        client_properties(settings, "look")
-        | {
-            "group.id": f"{topic}.look",  # required, and never committed to
-            "isolation.level": "read_committed",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-        }
-    )
+    consumer = Consumer(reader_properties(settings, "look", f"{topic}.look"))
     state = LaneState()
     reading = set(range(lanes))
     try:
-        consumer.assign([TopicPartition(topic, lane, OFFSET_BEGINNING) for lane in reading])
+        consumer.assign([TopicPartition(topic, lane, BEGINNING) for lane in reading])
         idle_fetches_max = int(settings.request_timeout_seconds / _FETCH_SECONDS)
         idle_fetches = 0
         while reading:
-            messages = consumer.consume(_FETCH_RECORDS, _FETCH_SECONDS)
+            messages = fetch(consumer, _FETCH_RECORDS, _FETCH_SECONDS)
             idle_fetches = 0 if messages else idle_fetches + 1
             if idle_fetches > idle_fetches_max:
                 raise Transient(f"Kafka: reading {topic}: no answer")

@@ -14,7 +14,7 @@ from cdcd.model.errors import Transient
 from cdcd.model.fingerprint import identity_hash
 from cdcd.model.position import Window, uuid_time_us
 from cdcd.transport.avro import Codec, schema_id_of
-from cdcd.transport.kafka import PARTITION_EOF, client_properties, failure
+from cdcd.transport.kafka import PARTITION_EOF, failure, fetch, reader_properties
 from cdcd.transport.registry import Registry
 from cdcd.transport.topics import Topics
 
@@ -32,15 +32,7 @@ async def read_back(
     # Up to the high watermarks: another worker's open transaction may hide records of ours.
     ends = await topics.ends((topic, number) for number in range(count))
     partitions = [TopicPartition(topic, n, window.start_ms - _CLOCKS_MS) for n in range(count)]
-    consumer = Consumer(
-        client_properties(settings, "read-back")
-        | {
-            "group.id": f"{topic}.read-back",  # required, and never committed to
-            "isolation.level": "read_committed",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-        }
-    )
+    consumer = Consumer(reader_properties(settings, "read-back", f"{topic}.read-back"))
     hashes: set[int] = set()
     codecs: dict[int, Codec] = {}
     try:
@@ -50,7 +42,7 @@ async def read_back(
         reading = set(range(count))
         idle_fetches_left = int(timeout / _FETCH_SECONDS)
         while reading:
-            messages = await asyncio.to_thread(consumer.consume, _FETCH_RECORDS, _FETCH_SECONDS)
+            messages = await asyncio.to_thread(fetch, consumer, _FETCH_RECORDS, _FETCH_SECONDS)
             idle_fetches_left -= not messages
             if idle_fetches_left < 0:
                 raise Transient(f"Kafka: reading {topic} back: no answer")
