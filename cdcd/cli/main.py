@@ -10,6 +10,7 @@ from cdcd import __version__
 from cdcd.cli.completion import answer, completion
 from cdcd.cli.control import pause, resume, tables
 from cdcd.cli.dlq import dlq
+from cdcd.cli.drill import drill
 from cdcd.cli.ending import report
 from cdcd.cli.invocation import Invocation
 from cdcd.cli.latency import latency
@@ -24,6 +25,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Run": (run, tables, pause, resume),
     "Look, changes nothing": (plan, check, status, latency, config, completion),
     "Repair": (reconcile, dlq, offsets),
+    "Try": (drill,),
 }
 
 

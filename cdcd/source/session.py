@@ -153,6 +153,27 @@ class Session:
             rows += page
         return rows
 
+    async def write(self, cql: str, rows: Sequence[Sequence[object]]) -> list[int]:
+        """Run a write for each row, all at once; gives the numbers of the rows whose write failed,
+        each of which the cluster may have done all the same. Raises Transient or StatementRefused.
+        """
+        return await asyncio.to_thread(self._write, cql, rows)
+
+    def _write(self, cql: str, rows: Sequence[Sequence[object]]) -> list[int]:
+        try:
+            statement = self._rows.prepare(cql)
+        except _FAILURES as error:
+            raise failure(error, f"preparing {cql}") from error
+        statement.consistency_level = ConsistencyLevel.name_to_value[self._settings.consistency]
+        futures = [self._rows.execute_async(statement, row) for row in rows]
+        failed = []
+        for number, future in enumerate(futures):
+            try:
+                future.result()
+            except _FAILURES:
+                failed.append(number)
+        return failed
+
     async def prepare(self, cql: str, page_rows: int) -> Statement:
         """Prepare a read for `read`."""
         try:

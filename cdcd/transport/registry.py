@@ -8,6 +8,7 @@ Its own retries are off; callers try again on Transient, with their own limits.
 import asyncio
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Self, TypeVar, cast
 
@@ -140,6 +141,15 @@ class Registry:
             if version.schema is not None:
                 found.append(_parsed(version.schema))
         return found
+
+    async def forget(self, subject: str) -> None:
+        """Delete a subject with all its versions, if it is there."""
+        for permanent in (False, True):  # a registry takes the second only after the first
+            with suppress(_Missing):
+                await _call(
+                    f"deleting {subject}",
+                    partial(self._client.delete_subject, subject, permanent=permanent),
+                )
 
     async def ping(self) -> None:
         """Return when the registry answers."""

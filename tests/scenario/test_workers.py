@@ -7,7 +7,7 @@ import pytest
 
 from tests.scenario.conftest import Place
 from tests.scenario.daemon import Daemon, wait_until
-from tests.scenario.test_kill import Writer, expect_equal
+from tests.scenario.ending import Writer, expect_equal
 
 MakeTable = Callable[[str], None]
 

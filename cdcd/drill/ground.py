@@ -1,0 +1,202 @@
+"""Where a drill takes place: a table, a pipeline and workers of its own, and nothing of others.
+
+Everything is named `cdcd_drill…`, and is taken away at the end.
+"""
+
+import asyncio
+import tempfile
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cdcd.config.settings import Settings
+from cdcd.drill import witness
+from cdcd.drill.kinds import Kind
+from cdcd.drill.outcome import Verdict, judged
+from cdcd.drill.place import Place
+from cdcd.drill.worker import Worker
+from cdcd.drill.writer import Writer
+from cdcd.model.errors import CdcdError, ConfigurationError, Fatal, Transient
+from cdcd.sink.pool import Pool
+from cdcd.source.session import Session, StatementRefused
+from cdcd.transport.registry import Registry
+from cdcd.transport.sweep import sweep
+
+# A beat is a row in each of so many partitions: together they are in nearly every lane, and in
+# every partition of the topic.
+BEAT_ROWS = 64
+RECOVERY_SECONDS_MAX = 120.0
+# Late rows come with the first settling pass.
+ENDING_SECONDS_MAX = 180.0
+LOOK_SECONDS = 0.02
+REPLICAS_MAX = 3
+
+_BEAT = "INSERT INTO {t} (pk, ck, b) VALUES (?, 0, ?)"
+_SEEN = 'SELECT count(*) FROM "{s}"."{t}" WHERE pk < 0 AND b >= $1'
+
+
+class NotRecovered(CdcdError):
+    """What was written after a disturbance did not arrive within the limit."""
+
+
+@dataclass
+class Ground:
+    """What a drill works with. `settings` are those of its pipeline."""
+
+    kind: Kind
+    place: Place
+    settings: Settings
+    session: Session
+    pool: Pool
+    registry: Registry
+    writer: Writer
+    workers: list[Worker] = field(default_factory=list)
+    beats: int = 0
+
+    async def beat(self) -> int:
+        """Write a row to each of many partitions; gives the beat's number."""
+        self.beats += 1
+        rows = [(-1 - number, self.beats) for number in range(BEAT_ROWS)]
+        await self.writer.write(_BEAT, rows)
+        return self.beats
+
+    async def seen(self, beat: int) -> float:
+        """When all of a beat is in PostgreSQL. Raises NotRecovered when that does not happen."""
+        query = _SEEN.format(s=self.place.schema, t=self.place.table)
+
+        async def arrived() -> bool:
+            async with self.pool.connection() as connection:
+                return bool(await connection.fetchval(query, beat) == BEAT_ROWS)
+
+        await self.until(arrived, "what was written behind the disturbance")
+        return time.monotonic()
+
+    async def until(self, condition: Any, what: str) -> None:
+        """Look until it is so, with workers that their supervisor starts again meanwhile."""
+        ends = time.monotonic() + RECOVERY_SECONDS_MAX
+        while time.monotonic() < ends:
+            for worker in self.workers:
+                worker.supervise()
+            with suppress(CdcdError):  # not there yet, or away for a while
+                if await condition():
+                    return
+            await asyncio.sleep(LOOK_SECONDS)
+        raise NotRecovered(f"{what} did not arrive within {RECOVERY_SECONDS_MAX:.0f} s")
+
+    async def verdict(self) -> Verdict:
+        """Compare until all is equal, or the limit is over."""
+        ends = time.monotonic() + ENDING_SECONDS_MAX
+        while True:
+            with suppress(Transient):
+                found = await self._compare()
+                if found.is_clean or time.monotonic() > ends:
+                    return found
+            if time.monotonic() > ends + RECOVERY_SECONDS_MAX:
+                raise Fatal("source and target could not be compared", "is a server away?")
+            await asyncio.sleep(0.5)
+
+    async def _compare(self) -> Verdict:
+        place = self.place
+        in_log = await witness.log_identities(self.session, place.keyspace, place.table)
+        return judged(
+            in_log,
+            await witness.topic_identities(self.settings.kafka, self.registry, place.topic),
+            await witness.source_rows(self.session, place.keyspace, place.table),
+            await witness.target_rows(self.pool, place.schema, place.table),
+        )
+
+
+@asynccontextmanager
+async def prepared(
+    kind: Kind, place: Place, settings: Settings, rate_per_second: int, *, keep: bool
+) -> AsyncIterator[Ground]:
+    """Make the table, and take everything away at the end unless it is to be kept."""
+    async with (
+        Session.open(settings.scylla) as session,
+        Pool(settings.postgres, "cdcd drill") as pool,
+        Registry(settings.registry) as registry,
+    ):
+        writer = Writer(session, place.full_name, rate_per_second)
+        ground = Ground(kind, place, settings, session, pool, registry, writer)
+        made = await _make(session, place, tablets=kind.tablets)
+        try:
+            yield ground
+        finally:
+            for worker in ground.workers:
+                worker.kill()
+            if not keep:
+                await _sweep(ground, keyspace_too=made)
+
+
+def hire(ground: Ground, file: Path | None, more: Mapping[str, str], folder: Path) -> None:
+    """Add the workers that the kind asks for; they are not started yet."""
+    config = ("-c", str(file.resolve())) if file else ()
+    place = ground.place
+    for number in range(ground.kind.workers):
+        run = ("run", "--name", place.pipeline, "--instance", f"drill-{number}")
+        arguments = (*config, *run, "--table", place.full_name, "--http-port", "0")
+        environment = {"CDCD_POSTGRES__TARGET_SCHEMA": place.schema, **more}
+        log = folder / f"worker-{number}.log"
+        ground.workers.append(Worker(arguments, environment, log))
+
+
+def log_folder() -> Path:
+    """Where the workers' logs are; only this user reads them."""
+    return Path(tempfile.mkdtemp(prefix="cdcd-drill-"))
+
+
+async def _make(session: Session, place: Place, *, tablets: bool) -> bool:
+    """Make keyspace and table; gives whether the keyspace was made for this drill."""
+    known = await session.query(
+        "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = %s",
+        (place.keyspace,),
+    )
+    if not known:
+        nodes = 1 + len(await session.query("SELECT peer FROM system.peers"))
+        create = (
+            f"CREATE KEYSPACE IF NOT EXISTS {place.keyspace} WITH replication ="
+            " {'class': 'NetworkTopologyStrategy',"
+            f" 'replication_factor': {min(nodes, REPLICAS_MAX)}}}"
+        )
+        try:
+            kind = str(tablets).lower()
+            await session.query(f"{create} AND tablets = {{'enabled': {kind}}}")
+        except StatementRefused:  # a version without tablets, or one with nothing else
+            await session.query(create)
+    try:
+        await session.query(
+            f"CREATE TABLE {place.full_name} (pk int, ck int, s text static, a text, b bigint,"
+            " PRIMARY KEY (pk, ck)) WITH cdc = {'enabled': true}"
+        )
+    except StatementRefused as error:
+        raise ConfigurationError(error.message, "the drill's user has to make tables") from None
+    return not known
+
+
+async def _sweep(ground: Ground, *, keyspace_too: bool) -> None:
+    """Take away what this drill made; what another drill uses stays."""
+    place = ground.place
+    await ground.session.query(f"DROP TABLE IF EXISTS {place.full_name}")
+    if keyspace_too and not await ground.session.query(
+        "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s LIMIT 1",
+        (place.keyspace,),
+    ):
+        await ground.session.query(f"DROP KEYSPACE IF EXISTS {place.keyspace}")
+    await sweep(ground.settings.kafka, ground.registry, place.pipeline)
+    async with ground.pool.transaction() as connection:
+        for table in (place.table, f"{place.table}__static"):
+            await connection.execute(f'DROP TABLE IF EXISTS "{place.schema}"."{table}" CASCADE')
+        tables = await connection.fetch(
+            "SELECT table_name FROM information_schema.columns c JOIN information_schema.tables t"
+            " USING (table_schema, table_name) WHERE table_schema = 'cdcd'"
+            " AND column_name = 'pipeline' AND table_type = 'BASE TABLE'"
+        )
+        for (table,) in tables:
+            statement = f'DELETE FROM cdcd."{table}" WHERE pipeline = $1'  # noqa: S608  the catalog's
+            await connection.execute(statement, place.pipeline)
+        others = "SELECT count(*) FROM cdcd.targets WHERE target_schema = $1"
+        if not await connection.fetchval(others, place.schema):
+            await connection.execute(f'DROP SCHEMA IF EXISTS "{place.schema}" CASCADE')

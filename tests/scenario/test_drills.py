@@ -1,0 +1,88 @@
+"""Drills as their users hold them: `cdcd drill`, in a small size. `make drills` holds them in full.
+
+The drill's own verdict is checked by the independent checker where the drill leaves its things.
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+import urllib.request
+from typing import Any
+
+import asyncpg
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from cdcd.drill.kinds import KINDS
+from tests.scenario import checker
+from tests.scenario.conftest import Place
+
+
+def drill(place: Place, kind: str, *arguments: str) -> tuple[int, Any, str]:
+    """Exit code, document and progress of a drill on the stack."""
+    command = [sys.executable, "-m", "cdcd", "-c", str(place.config()), "drill", kind]
+    done = subprocess.run(
+        [*command, *arguments, "--json"], capture_output=True, check=False, text=True
+    )
+    return done.returncode, json.loads(done.stdout) if done.stdout else None, done.stderr
+
+
+def expect_nothing_lost(done: tuple[int, Any, str], rounds: int) -> dict[str, Any]:
+    """Every round came back, and the drill's witness found all changes once."""
+    code, found, said = done
+    assert code == 0, (found, said)
+    assert (found["lost"], found["duplicated"], found["different"]) == (0, 0, [])
+    assert found["rounds"] == rounds
+    # Writes went on: a beat before the rounds and one in each are 64 changes each.
+    assert found["changes"] > 64 * (rounds + 1) + 100
+    return found
+
+
+def left_behind(place: Place) -> list[str]:
+    """What any server has of drills."""
+
+    async def tables() -> list[str]:
+        connection = await asyncpg.connect(place.stack.postgres)
+        rows = await connection.fetch(
+            "SELECT pipeline FROM cdcd.targets UNION SELECT pipeline FROM cdcd.offsets"
+            " UNION SELECT pipeline FROM cdcd.topics UNION SELECT nspname FROM pg_namespace"
+        )
+        await connection.close()
+        return [row["pipeline"] for row in rows]
+
+    admin = AdminClient({"bootstrap.servers": place.stack.kafka})
+    names = [*admin.list_topics(timeout=10).topics, *asyncio.run(tables())]
+    names += [group.group_id for group in admin.list_consumer_groups().result(10).valid]
+    with urllib.request.urlopen(f"{place.stack.registry}/subjects") as answer:
+        names += json.load(answer)
+    rows = place.session.execute("SELECT keyspace_name FROM system_schema.keyspaces")
+    names += [row.keyspace_name for row in rows]
+    return [name for name in names if name.startswith("cdcd_drill")]
+
+
+@pytest.mark.timeout(240)
+def test_a_kill_loses_nothing(place: Place) -> None:
+    """Killed at random moments and started at once, a worker loses nothing and doubles nothing, and
+    the independent checker says so too.
+    """
+    done = drill(place, "kill", "--rounds", "2", "--yes", "--keep")
+    found = expect_nothing_lost(done, rounds=2)
+    keyspace, table = found["table"].split(".")
+    source = checker.source_rows(place.session, keyspace, table, ("pk", "ck"))
+    target = checker.target_rows(place.stack, found["schema"], f"{table}__full", ("pk", "ck"))
+    assert checker.differences(source, target) == []
+    in_log = checker.log_identities(place.session, keyspace, table)
+    topic = f"{found['pipeline']}.{found['table']}"
+    assert checker.topic_identities(checker.read_topic(place.stack, topic)) == in_log
+
+
+def test_nothing_is_done_without_yes(place: Place) -> None:
+    """Without --yes it is said what would be made and where, and nothing is."""
+    before = left_behind(place)
+    command = [sys.executable, "-m", "cdcd", "-c", str(place.config()), "drill", "kill"]
+    done = subprocess.run(command, capture_output=True, check=True, text=True)
+    assert KINDS["kill"].does in done.stdout
+    assert "nothing is done yet" in done.stdout
+    assert place.stack.kafka in done.stdout
+    assert left_behind(place) == before

@@ -1,0 +1,84 @@
+"""Drills: what their verdict counts, and that each kind has its round."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from cdcd.drill.kinds import KINDS
+from cdcd.drill.outcome import Outcome, Rows, Verdict, judged
+from cdcd.drill.place import NAME, Place
+from cdcd.drill.rounds import ROUNDS
+from cdcd.model.errors import ExitCode
+
+A, B, C = (("ab", f"00000000-0000-1000-8000-00000000000{n}", 0) for n in range(3))
+ROWS: Rows = {(1, 0): {"pk": 1, "ck": 0, "a": "x", "b": None}}
+
+
+def test_every_kind_has_a_round() -> None:
+    """Each kind that is offered can be held, and each that can be held is offered."""
+    assert ROUNDS.keys() == KINDS.keys()
+
+
+def test_what_is_there_once_is_clean() -> None:
+    """Equal rows, and each identity once, are a clean verdict."""
+    verdict = judged(Counter([A, B]), Counter([B, A]), ROWS, dict(ROWS))
+    assert verdict == Verdict(changes=2)
+    assert verdict.is_clean
+
+
+def test_lost_and_doubled_are_counted() -> None:
+    """An identity that is missing is lost; one more than once, or of no log row, is doubled."""
+    verdict = judged(Counter([A, B]), Counter([A, A, A, C]), {}, {})
+    assert (verdict.lost, verdict.doubled) == (1, 3)
+    assert not verdict.is_clean
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ({}, "row (1, 0) is missing"),
+        ({**ROWS, (2, 0): {}}, "row (2, 0) is too many"),
+        ({(1, 0): {"pk": 1, "ck": 0, "a": "y", "b": 2}}, "row (1, 0) differs in a, b"),
+        ({(1, 0): {"pk": 1, "ck": 0, "a": "x", "b": None, "c": 1}}, "row (1, 0) differs in c"),
+    ],
+)
+def test_differences_are_named(target: dict, said: str) -> None:
+    """A row that is missing, too many or different is named, and is no clean verdict."""
+    verdict = judged(Counter(), Counter(), ROWS, target)
+    assert verdict.different == (said,)
+    assert not verdict.is_clean
+
+
+def test_exit_codes() -> None:
+    """Only a clean verdict behind rounds that all came back is exit code 0."""
+    clean = Verdict(changes=1)
+    assert Outcome("kill", clean, [1.0]).exit_code == ExitCode.DONE
+    assert Outcome("kill", clean, [1.0], "it did not come back").exit_code == ExitCode.FOUND
+    assert Outcome("kill", Verdict(changes=1, lost=1), [1.0]).exit_code == ExitCode.FOUND
+
+
+def test_recovery_times() -> None:
+    """The share of rounds counts, not the mean: one slow round of twenty is in p95's shadow."""
+    outcome = Outcome("kill", Verdict(changes=1), [*[1.0] * 19, 9.0])
+    found = outcome.as_json()
+    assert found["recovery_p95_seconds"] == 1.0
+    assert found["recovery_max_seconds"] == 9.0
+    assert Outcome("kill", Verdict(changes=1)).as_json()["recovery_p95_seconds"] is None
+
+
+def test_places_are_apart() -> None:
+    """No two drills share a name, and each name says that it is a drill's."""
+    places = [Place.new(KINDS["kill"]) for _ in range(2)]
+    assert places[0].pipeline != places[1].pipeline
+    for place in places:
+        for name in (place.pipeline, place.keyspace, place.schema):
+            assert name.startswith(NAME)
+
+
+def test_every_kind_is_described() -> None:
+    """docs/DRILLS.md has each kind with the words that the command has."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "DRILLS.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]*) \| ([^|]*) \|$", page, re.MULTILINE)
+    assert rows == [(kind.name, kind.does, kind.timed) for kind in KINDS.values()]
