@@ -15,8 +15,8 @@ from cdcd.drill.outcome import Identity, Rows
 from cdcd.sink.pool import Pool
 from cdcd.source.session import Session
 from cdcd.transport.avro import Codec, schema_id_of
-from cdcd.transport.read_topic import read_committed
 from cdcd.transport.registry import Registry
+from cdcd.transport.topic_reader import TopicReader
 from cdcd.transport.topics import Topics
 
 KEY = ("pk", "ck")
@@ -42,25 +42,22 @@ async def topic_identities(
     settings: KafkaSettings, registry: Registry, topic: str
 ) -> Counter[Identity]:
     """What the topic holds for readers of committed records. What a refresh published has none."""
-    loop = asyncio.get_running_loop()
     partitions = (await Topics(settings).partitions()).get(topic, 0)
     found: Counter[Identity] = Counter()
     codecs: dict[int, Codec] = {}
-
-    def take(message: Any) -> None:
-        value = message.value()
-        number = schema_id_of(value)
-        if value is None:
-            return
-        if number not in codecs:
-            schema = asyncio.run_coroutine_threadsafe(registry.schema(number), loop).result()
-            codecs[number] = Codec(schema, number)
-        source = codecs[number].decode(value)["source"]
-        if source["stream"] is not None:
-            found[source["stream"], source["time"], source["seq"]] += 1
-
-    first = dict.fromkeys(range(partitions), 0)
-    await asyncio.to_thread(read_committed, settings, "drill", topic, first, take)
+    reading = set(range(partitions))
+    with TopicReader.from_beginning(settings, topic, "drill", range(partitions)) as reader:
+        while reading:
+            for got in await asyncio.to_thread(reader.wait):
+                if got.record is None:
+                    reading.discard(got.partition)
+                elif (value := got.value) is not None:
+                    number = schema_id_of(value)
+                    if number not in codecs:
+                        codecs[number] = Codec(await registry.schema(number), number)
+                    source = codecs[number].decode(value)["source"]
+                    if source["stream"] is not None:
+                        found[source["stream"], source["time"], source["seq"]] += 1
     return found
 
 

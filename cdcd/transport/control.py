@@ -5,25 +5,18 @@ later fences the earlier, so none overwrites what it has not read.
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from cdcd.config.settings import KafkaSettings
 from cdcd.model.control import Control
 from cdcd.model.errors import ConfigurationError, Transient
 from cdcd.ops.directions import Directions
 from cdcd.ops.logs import get_logger
-from cdcd.transport.kafka import (
-    BEGINNING,
-    PARTITION_EOF,
-    client_properties,
-    failure,
-    fetch,
-    reader_properties,
-)
+from cdcd.transport.kafka import client_properties
 from cdcd.transport.lane_records import (
     PAUSES_KEY,
     TABLES_KEY,
@@ -33,6 +26,7 @@ from cdcd.transport.lane_records import (
     encode_tables,
 )
 from cdcd.transport.thread import OneThread
+from cdcd.transport.topic_reader import TopicReader
 from cdcd.transport.topics import Topics, lanes_topic
 
 Change = Callable[[Control], Control]
@@ -40,8 +34,6 @@ Change = Callable[[Control], Control]
 log = get_logger()
 
 _FIRST_LANE = 0
-_FETCH_RECORDS = 1000
-_FETCH_SECONDS = 0.2
 _AWAY_SECONDS = 1.0
 
 
@@ -49,41 +41,22 @@ class _FirstLane:
     """Reads the control records of the first lane. Every method blocks."""
 
     def __init__(self, settings: KafkaSettings, pipeline: str) -> None:
-        self._topic = lanes_topic(pipeline)
-        self._timeout_seconds = settings.request_timeout_seconds
         # None until the set of tables was read: it may never have been written.
         self.tables: tuple[str, ...] | None = None
         self.control = Control()
-        self._consumer = Consumer(
-            reader_properties(settings, "control", f"{self._topic}.control")
-            # Read on for ever; the start waits for the end, and everybody for a command.
-            | {"fetch.wait.max.ms": 100}
-        )
-        self._consumer.assign([TopicPartition(self._topic, _FIRST_LANE, BEGINNING)])
+        topic = lanes_topic(pipeline)
+        only = range(_FIRST_LANE, _FIRST_LANE + 1)
+        self._reader = TopicReader.from_beginning(settings, topic, "control", only, end_wait_ms=100)
 
-    def fetch(self) -> bool:
-        """Take in what is there; whether the end was reached. Raises Transient or Fatal."""
-        at_end = False
-        try:
-            messages = fetch(self._consumer, _FETCH_RECORDS, _FETCH_SECONDS)
-        except KafkaException as error:
-            raise failure(error, f"reading {self._topic}") from error
-        for message in messages:
-            wrong = message.error()
-            if wrong is None:
-                self._take(message.key() or b"", message.value())
-            elif wrong.code() == PARTITION_EOF:
-                at_end = True
-            else:
-                raise failure(wrong, f"reading {self._topic}")
-        return at_end
+    def fetch(self) -> None:
+        """Take in what is there. Raises Transient or Fatal."""
+        for found in self._reader.fetch():
+            self._take(found.key, found.value)
 
     def read(self) -> Control:
         """Read to the end."""
-        give_up = time.monotonic() + self._timeout_seconds
-        while not self.fetch():
-            if time.monotonic() > give_up:
-                raise Transient(f"Kafka: reading {self._topic}: no answer")
+        for found in self._reader.to_ends():
+            self._take(found.key, found.value)
         return self.control
 
     def _take(self, key: bytes, value: bytes | None) -> None:
@@ -96,7 +69,7 @@ class _FirstLane:
 
     def close(self) -> None:
         """Give the connections back."""
-        self._consumer.close()
+        self._reader.close()
 
 
 @asynccontextmanager
@@ -195,14 +168,30 @@ def _write(
         after = change(before)
         records = _records(before, after)
         if records:
+            written: list[int] = []
             producer.begin_transaction()
             for lane in range(lanes):
                 for key, value in records:
-                    producer.produce(topic, value, key, lane)
+                    tell = partial(_offset_of, written) if lane == _FIRST_LANE else None
+                    producer.produce(topic, value, key, lane, on_delivery=tell)
             producer.commit_transaction(timeout_seconds)
+            _wait_for(settings, topic, max(written))
     except KafkaException as error:
         raise Transient("Kafka: writing the pipeline's control: another command does") from error
     return before, after
+
+
+def _offset_of(written: list[int], _: KafkaError | None, message: Message) -> None:
+    written.append(message.offset() or 0)
+
+
+def _wait_for(settings: KafkaSettings, topic: str, offset: int) -> None:
+    """Return when a committed record of the first lane can be read: brokers commit a moment before
+    they show it, and who asks after a command must see what it did.
+    """
+    with TopicReader(settings, topic, "control", {_FIRST_LANE: offset}) as reader:
+        while all(found.record is None for found in reader.wait()):
+            pass
 
 
 def _records(before: Control | None, after: Control) -> list[tuple[bytes, bytes | None]]:

@@ -12,10 +12,6 @@ from cdcd.model.errors import CdcdError, ConfigurationError, Transient
 # The end of a partition, told as an error.
 PARTITION_EOF: int = KafkaError._PARTITION_EOF  # noqa: SLF001  librdkafka's codes begin with _
 
-# Where readers of a whole topic begin. Asked for OFFSET_BEGINNING librdkafka takes half a second to
-# find it; where the topic begins later, `auto.offset.reset` leads there.
-BEGINNING = 0
-
 # librdkafka's and the brokers' codes that a second try does not mend.
 _REFUSED = frozenset(
     {
@@ -59,19 +55,6 @@ def client_properties(settings: KafkaSettings, role: str, **extra: object) -> di
 
 def _ignore(_: KafkaError) -> None:
     pass
-
-
-def reader_properties(settings: KafkaSettings, role: str, group: str) -> dict[str, Any]:
-    """Those of a client that reads committed records to their end once; nothing is committed."""
-    return client_properties(settings, role) | {
-        "group.id": group,  # required, and never committed to
-        "isolation.level": "read_committed",
-        "enable.auto.commit": False,
-        "auto.offset.reset": "earliest",
-        "enable.partition.eof": True,
-        # The end is told by a fetch that brings nothing, so a start waits this long for each.
-        "fetch.wait.max.ms": 10,
-    }
 
 
 def fetch(consumer: Consumer, records_max: int, wait_seconds: float) -> list[Message]:

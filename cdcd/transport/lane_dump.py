@@ -7,24 +7,14 @@ commands at once the later fences the earlier.
 import asyncio
 from collections.abc import Iterable
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaException, Producer
 
 from cdcd.config.settings import KafkaSettings
 from cdcd.model.errors import Transient
-from cdcd.transport.kafka import (
-    BEGINNING,
-    PARTITION_EOF,
-    client_properties,
-    failure,
-    fetch,
-    reader_properties,
-)
+from cdcd.transport.kafka import client_properties
 from cdcd.transport.lane_records import Records, Write
+from cdcd.transport.topic_reader import TopicReader
 from cdcd.transport.topics import lanes_topic
-
-_FETCH_SECONDS = 0.2
-_FETCH_RECORDS = 1000
-_DOING = "reading the lanes"
 
 
 async def read_records(settings: KafkaSettings, pipeline: str, lanes: int) -> Records:
@@ -33,35 +23,15 @@ async def read_records(settings: KafkaSettings, pipeline: str, lanes: int) -> Re
 
 
 def _read(settings: KafkaSettings, pipeline: str, lanes: int) -> Records:
-    topic = lanes_topic(pipeline)
-    consumer = Consumer(reader_properties(settings, "lane-dump", f"{topic}.look"))
     found: dict[tuple[int, str], str] = {}
-    reading = set(range(lanes))
-    idle_fetches_max = int(settings.request_timeout_seconds / _FETCH_SECONDS)
-    idle_fetches = 0
-    try:
-        consumer.assign([TopicPartition(topic, lane, BEGINNING) for lane in reading])
-        while reading:
-            messages = fetch(consumer, _FETCH_RECORDS, _FETCH_SECONDS)
-            idle_fetches = 0 if messages else idle_fetches + 1
-            if idle_fetches > idle_fetches_max:
-                raise Transient(f"Kafka: {_DOING}: no answer")
-            for message in messages:
-                error, lane = message.error(), message.partition() or 0
-                if error is not None and error.code() != PARTITION_EOF:
-                    raise failure(error, _DOING)
-                if error is not None:
-                    reading.discard(lane)
-                    continue
-                key, value = (message.key() or b"").decode(), message.value()
-                if value is None:
-                    found.pop((lane, key), None)
-                else:
-                    found[lane, key] = value.decode()
-    except KafkaException as error:
-        raise failure(error, _DOING) from error
-    finally:
-        consumer.close()
+    topic = lanes_topic(pipeline)
+    with TopicReader.from_beginning(settings, topic, "lane-dump", range(lanes)) as reader:
+        for record in reader.to_ends():
+            name = record.partition, record.key.decode()
+            if (value := record.value) is None:
+                found.pop(name, None)
+            else:
+                found[name] = value.decode()
     return found
 
 

@@ -1,21 +1,16 @@
 """What the records of lanes amount to when they are read from their beginning to their ends."""
 
-import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
-
 from cdcd.config.settings import KafkaSettings
-from cdcd.model.errors import Transient
 from cdcd.model.fingerprint import Cell, Fingerprint
 from cdcd.model.lane import Assignment, LaneSet
 from cdcd.model.position import Position
 from cdcd.model.refresh import Listed, Request
-from cdcd.transport.kafka import BEGINNING, PARTITION_EOF, failure, fetch, reader_properties
 from cdcd.transport.lane_records import (
     cell_of_key,
     decode_cell,
@@ -26,12 +21,10 @@ from cdcd.transport.lane_records import (
     request_of_key,
     table_of_key,
 )
+from cdcd.transport.topic_reader import TopicReader
 
 Name = TypeVar("Name")
 Value = TypeVar("Value")
-
-_FETCH_SECONDS = 0.1
-_FETCH_RECORDS = 1000
 
 
 @dataclass
@@ -89,26 +82,10 @@ def _keep(
 
 def read_to_ends(settings: KafkaSettings, topic: str, restoring: Restoring) -> None:
     """Read committed records up to the ends. Blocks; raises Transient or Fatal."""
-    consumer = Consumer(reader_properties(settings, "lanes-again", f"{topic}.again"))
-    give_up = time.monotonic() + settings.request_timeout_seconds
-    try:
-        consumer.assign([TopicPartition(topic, lane, BEGINNING) for lane in restoring.lanes])
+    lanes = restoring.lanes
+    with TopicReader.from_beginning(settings, topic, "lanes-again", lanes) as reader:
         while not restoring.is_complete:
-            messages = fetch(consumer, _FETCH_RECORDS, _FETCH_SECONDS)
-            if messages:
-                give_up = time.monotonic() + settings.request_timeout_seconds
-            elif time.monotonic() > give_up:
-                raise Transient(f"Kafka: reading {topic}: no answer")
-            for message in messages:
-                wrong, lane, offset = message.error(), message.partition(), message.offset()
-                if wrong is not None and wrong.code() != PARTITION_EOF:
-                    raise failure(wrong, f"reading {topic}")
-                if lane is None or offset is None:
-                    continue
-                restoring.reached[lane] = offset if wrong is not None else offset + 1
-                if wrong is None:
-                    restoring.take(lane, message.key() or b"", message.value())
-    except KafkaException as error:
-        raise failure(error, f"reading {topic}") from error
-    finally:
-        consumer.close()
+            for lane, offset, record in reader.wait():
+                restoring.reached[lane] = offset if record is None else offset + 1
+                if record is not None:
+                    restoring.take(lane, record.key() or b"", record.value())

@@ -6,14 +6,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
-
 from cdcd.config.settings import KafkaSettings
 from cdcd.model.control import Control, Pause
-from cdcd.model.errors import ConfigurationError, Transient
+from cdcd.model.errors import ConfigurationError
 from cdcd.model.position import Position
 from cdcd.transport.control import begin_control
-from cdcd.transport.kafka import BEGINNING, PARTITION_EOF, failure, fetch, reader_properties
 from cdcd.transport.lane_records import (
     PAUSES_KEY,
     TABLES_KEY,
@@ -22,10 +19,8 @@ from cdcd.transport.lane_records import (
     decode_tables,
     table_of_key,
 )
+from cdcd.transport.topic_reader import TopicReader
 from cdcd.transport.topics import Topics, lanes_topic, table_of_topic
-
-_FETCH_SECONDS = 0.2
-_FETCH_RECORDS = 1000
 
 
 @dataclass
@@ -52,30 +47,10 @@ async def read_lanes(settings: KafkaSettings, pipeline: str, lanes: int) -> Lane
 
 
 def _read(settings: KafkaSettings, topic: str, lanes: int) -> LaneState:
-    consumer = Consumer(reader_properties(settings, "look", f"{topic}.look"))
     state = LaneState()
-    reading = set(range(lanes))
-    try:
-        consumer.assign([TopicPartition(topic, lane, BEGINNING) for lane in reading])
-        idle_fetches_max = int(settings.request_timeout_seconds / _FETCH_SECONDS)
-        idle_fetches = 0
-        while reading:
-            messages = fetch(consumer, _FETCH_RECORDS, _FETCH_SECONDS)
-            idle_fetches = 0 if messages else idle_fetches + 1
-            if idle_fetches > idle_fetches_max:
-                raise Transient(f"Kafka: reading {topic}: no answer")
-            for message in messages:
-                error, lane = message.error(), message.partition() or 0
-                if error is None:
-                    _take(state, lane, message.key() or b"", message.value())
-                elif error.code() == PARTITION_EOF:
-                    reading.discard(lane)
-                else:
-                    raise failure(error, f"reading {topic}")
-    except KafkaException as error:
-        raise failure(error, f"reading {topic}") from error
-    finally:
-        consumer.close()
+    with TopicReader.from_beginning(settings, topic, "look", range(lanes)) as reader:
+        for found in reader.to_ends():
+            _take(state, found.partition, found.key, found.value)
     return state
 
 

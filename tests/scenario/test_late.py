@@ -14,7 +14,7 @@ from tests.scenario.ending import expect_equal
 # How far back rows are written; `make late` goes further, which takes as long.
 BACK_SECONDS = tuple(map(int, os.environ.get("CDCD_LATE_BACK_SECONDS", "1,2,8,20").split(",")))
 # Settling passes soon after the fast reading; what is backdated less than the last one is found.
-DELAYS = [3, max(BACK_SECONDS) + 5]
+DELAYS = sorted({3, 25, max(BACK_SECONDS) + 5})
 
 
 def generation_age_seconds(place: Place) -> float:
