@@ -83,9 +83,10 @@ def staged(name: str) -> str:
 
 def arrays(columns: Iterable[tuple[str, str]]) -> str:
     """Arrays as a source: one parameter for each column."""
-    names, kinds = zip(*columns, strict=True)
-    parameters = ", ".join(f"${at}::{kind}[]" for at, kind in enumerate(kinds, 1))
-    return f"(SELECT * FROM unnest({parameters}) AS a ({', '.join(map(quoted, names))}))"
+    given = list(columns)
+    parameters = ", ".join(f"${at}::{kind}[]" for at, (_, kind) in enumerate(given, 1))
+    names = ", ".join(quoted(name) for name, _ in given)
+    return f"(SELECT * FROM unnest({parameters}) AS a ({names}))"
 
 
 def shape_columns(target: Target, shape: Shape) -> list[tuple[str, str]]:

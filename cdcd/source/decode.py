@@ -120,12 +120,7 @@ class KeyDecoder:
     @staticmethod
     def identities(rows: Sequence[RawRow]) -> list[Identity]:
         """The identities of a group's changes."""
-        stream, time = rows[0][_STREAM] or b"", rows[0][_TIME] or b""
-        return [
-            Identity(stream, time, int.from_bytes(row[_SEQ] or b"", "big"))
-            for row in rows
-            if int.from_bytes(row[_OPERATION] or b"\x00", "big", signed=True) not in NO_EVENT
-        ]
+        return [_identity(r) for r in rows if _OPERATIONS.get(r[_OPERATION]) not in NO_EVENT]
 
 
 class LogDecoder:
@@ -245,9 +240,10 @@ class LogDecoder:
         return tuple(row[at] for at in self._clustering_at)
 
     def _operation(self, row: RawRow) -> LogOperation:
-        operation = _OPERATIONS.get(row[_OPERATION])
+        raw = row[_OPERATION]
+        operation = _OPERATIONS.get(raw)
         if operation is None:
-            code = int.from_bytes(row[_OPERATION] or b"\x7f", "big", signed=True)
+            code = None if raw is None else int.from_bytes(raw, "big", signed=True)
             raise self._unreadable(f"its log has an unknown operation {code}")
         return operation
 
@@ -273,15 +269,15 @@ class LogDecoder:
         clustering = self._clustering_of(row)
         if None in clustering:
             self._check_clustering(operation, clustering)
-        time, ttl = row[_TIME] or b"", row[_TTL]
+        identity, ttl = _identity(row), row[_TTL]
         return ChangeEvent(
             self._table,
             self._kinds[operation],
             partition,
             clustering,
-            uuid_time_us(time),
+            uuid_time_us(identity.time),
             token,
-            Identity(row[_STREAM] or b"", time, int.from_bytes(row[_SEQ] or b"", "big")),
+            identity,
             values,
             tuple(nulls),
             None if ttl is None else int.from_bytes(ttl, "big"),
@@ -301,14 +297,15 @@ class LogDecoder:
         self, start: RawRow, end: RawRow, partition: tuple[AvroValue, ...], token: int
     ) -> ChangeEvent:
         """A range delete: two rows, one change, with the identity of the first."""
+        identity = _identity(start)
         return ChangeEvent(
             table=self._table,
             op=Operation.RANGE_DELETE,
             partition=partition,
             clustering=(None,) * len(self._clustering_at),
-            time_us=uuid_time_us(start[_TIME] or b""),
+            time_us=uuid_time_us(identity.time),
             token=token,
-            identity=_identity(start),
+            identity=identity,
             values={},
             bounds=Bounds(
                 self._prefix(start),
@@ -338,7 +335,11 @@ class LogDecoder:
 
 
 def _identity(row: RawRow) -> Identity:
-    return Identity(row[_STREAM] or b"", row[_TIME] or b"", int.from_bytes(row[_SEQ] or b"", "big"))
+    """The log's own key. Raises ValueError where a part of it is missing."""
+    stream, time, seq = row[:_OPERATION]
+    if stream is None or time is None or seq is None:
+        raise ValueError
+    return Identity(stream, time, int.from_bytes(seq, "big"))
 
 
 def serialized_key(parts: Sequence[bytes]) -> bytes:

@@ -10,7 +10,12 @@ from cdcd.model.cqltype import COLLECTIONS, CqlType, UdtFields, element_type, pa
 from cdcd.model.table import Column, ColumnKind, TableSpec
 from tests.unit import cql_values
 
-KINDS = {"p": ColumnKind.PARTITION_KEY, "c": ColumnKind.CLUSTERING, "r": ColumnKind.REGULAR}
+KINDS = {
+    "p": ColumnKind.PARTITION_KEY,
+    "c": ColumnKind.CLUSTERING,
+    "r": ColumnKind.REGULAR,
+    "s": ColumnKind.STATIC,
+}
 
 # Letters that make names odd: quotes, dots, a digit first, and what looks like our own escapes.
 names = st.text("aU_u0159é$. \"'-😀", min_size=1, max_size=7)

@@ -4,57 +4,29 @@ import struct
 
 import pytest
 
-from cdcd.model.change import ChangeEvent, Identity, Operation
+from cdcd.model.change import Identity, Operation
 from cdcd.model.errors import TableStopped, Transient
 from cdcd.model.position import min_timeuuid
-from cdcd.model.table import TableSpec
 from cdcd.source.decode import LogDecoder, groups, last_group, log_columns, serialized_key
-from cdcd.source.row_readers import RawRow
+from tests.unit.log_rows import (
+    EXPIRED_PARTITION,
+    EXPIRED_ROW,
+    INSERT,
+    PARTITION_DELETE,
+    ROW_DELETE,
+    SINGLE,
+    SPEC,
+    STREAM,
+    TIME,
+    TRUE,
+    UPDATE,
+    decode,
+    log_row,
+    number,
+    one,
+    row_of,
+)
 from tests.unit.tables import table
-
-SPEC = table({"p:p": "int", "c:a": "text", "c:b": "int", "r:v": "text", "r:w": "int"})
-SINGLE = table({"p:p": "int", "r:v": "text"})
-STREAM, TIME = bytes(range(16)), min_timeuuid(1000)
-UPDATE, INSERT, ROW_DELETE, PARTITION_DELETE = 1, 2, 3, 4
-EXPIRED_ROW, EXPIRED_PARTITION = -3, -4
-TRUE = b"\x01"
-
-
-def number(value: int) -> bytes:
-    """A serialised int."""
-    return struct.pack(">i", value)
-
-
-def log_row(operation: int | None, **columns: bytes | None) -> RawRow:
-    """A raw log row of SPEC; columns that are not named are null."""
-    return row_of(SPEC, operation, **columns)
-
-
-def row_of(table_: TableSpec, operation_: int | None, **columns: bytes | None) -> RawRow:
-    """A raw log row of a table."""
-    known: dict[str, bytes | None] = {
-        "cdc$stream_id": STREAM,
-        "cdc$time": TIME,
-        "cdc$batch_seq_no": number(0),
-        "cdc$operation": None if operation_ is None else struct.pack(">b", operation_),
-        "cdc$end_of_batch": TRUE,
-        "p": number(1),
-    }
-    if operation_ not in {PARTITION_DELETE, EXPIRED_PARTITION} and table_ is SPEC:
-        known |= {"a": b"x", "b": number(2)}
-    known |= columns
-    return tuple(known.get(name) for name in log_columns(table_))
-
-
-def decode(*rows: RawRow, spec: TableSpec = SPEC) -> list[ChangeEvent]:
-    """The changes of one group."""
-    return LogDecoder(spec, len).changes(rows, holds=lambda _: True)
-
-
-def one(row: RawRow, spec: TableSpec = SPEC) -> ChangeEvent:
-    """The one change of a group of one row."""
-    (event,) = decode(row, spec=spec)
-    return event
 
 
 def test_the_columns_that_are_read() -> None:
@@ -155,19 +127,11 @@ def test_a_row_without_its_clustering_key_is_not_understood(operation: int, name
         one(log_row(operation, **{name: None}))
 
 
-@pytest.mark.parametrize("operation", [5, 6, 7, 8])
-def test_half_a_range_is_not_understood(operation: int) -> None:
-    """One bound of a range delete without the other stops the table and says what it is."""
-    with pytest.raises(TableStopped, match="range"):
-        one(log_row(operation))
-
-
 @pytest.mark.parametrize("operation", [10, 99, -1, -128, None])
 def test_unknown_operations_stop_the_table(operation: int | None) -> None:
     """An operation of a newer server stops the table, with its number, and is never passed over."""
-    with pytest.raises(TableStopped, match=r"unknown operation -?\d+") as stopped:
+    with pytest.raises(TableStopped, match=rf"its log has an unknown operation {operation} "):
         one(log_row(operation))
-    assert stopped.value.table == "ks.t"
 
 
 def test_images_are_passed_over() -> None:

@@ -9,6 +9,7 @@ from cdcd.source.windows import (
     Pace,
     generation_at,
     generation_end,
+    generations_to_settle,
     narrower,
     next_width,
     next_window,
@@ -62,6 +63,15 @@ def test_a_window_twice_as_wide_would_fit(data: st.DataObject, pace: Pace) -> No
         assert rows * 2 <= pace.rows_max / 2
 
 
+@pytest.mark.parametrize(
+    ("width", "rows", "expected"),
+    [(300, 250, 600), (300, 251, 300), (10, 0, 100), (50, 0, 100), (900, 0, 1000), (10, 251, 10)],
+)
+def test_widths_double_below_half_of_the_limit(width: int, rows: int, expected: int) -> None:
+    """A width doubles between the shortest and the longest while a quarter of the rows are had."""
+    assert next_width(width, rows, Pace(100, 1000, 1000)) == expected
+
+
 def test_empty_time_is_crossed_in_few_windows() -> None:
     """A day without rows takes a few dozen windows, beginning with the shortest."""
     pace = Pace(100, 3_600_000, 1000)
@@ -90,6 +100,32 @@ def test_a_generation_ends_where_the_next_begins() -> None:
     assert [generation_end(GENERATIONS, g) for g in GENERATIONS] == [200, 300, None]
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "horizon", "expected"),
+    [
+        (100, 199, 0, [100]),
+        (100, 201, 0, [100, 200]),
+        # A generation that begins where the window ends has none of its rows.
+        (150, 200, 0, [100]),
+        (210, 220, 10, [100, 200]),
+        (210, 220, 9, [200]),
+        (310, 320, 110, [100, 200, 300]),
+        (310, 320, 109, [200, 300]),
+        # The last one has no end.
+        (10_000, 10_001, 0, [300]),
+        (0, 100, 1000, []),
+    ],
+)
+def test_old_generations_settle_until_the_horizon(
+    start: int, end: int, horizon: int, expected: list[int]
+) -> None:
+    """A window is settled from each generation that began before its end, and had not ended by
+    more than the horizon before its start.
+    """
+    found = generations_to_settle(GENERATIONS, Window(start, end), horizon)
+    assert [g.start_ms for g in found] == expected
+
+
 def test_what_the_log_retains() -> None:
     """Rows are retained for the log's TTL, and for ever where it is 0."""
     assert retained_from(90_000, 60) == 30_000
@@ -101,3 +137,9 @@ def test_a_window_of_too_many_rows_narrows(width: int) -> None:
     """After too many rows the next try is narrower, until a window cannot be divided."""
     tried = narrower(Window(0, width))
     assert 1 <= tried < max(width, 2)
+
+
+@pytest.mark.parametrize(("window", "width"), [((800, 1600), 100), ((0, 7), 1), ((5, 28), 2)])
+def test_a_narrower_window_is_an_eighth(window: tuple[int, int], width: int) -> None:
+    """A burst is come by in few tries: the next window is an eighth, and at least a millisecond."""
+    assert narrower(Window(*window)) == width
