@@ -15,6 +15,7 @@ from cdcd.model.errors import ConfigurationError, Fatal, TableStopped
 from cdcd.ops.board import wall_clock_ms
 from cdcd.sink import offsets
 from cdcd.sink.pool import Pool
+from cdcd.sink.state import check_version
 from cdcd.source.catalog import find, read_schema
 from cdcd.source.generations import Generations
 from cdcd.source.progress import check_saved
@@ -82,6 +83,7 @@ async def here(settings: Settings) -> Here:
     partitions = [(topic, number) for topic, count in mine.items() for number in range(count)]
     async with _pool(settings) as pool:
         async with pool.connection() as connection:
+            await check_version(connection)
             there = await connection.fetchval(_THERE)
         saved = await offsets.read_all(pool, name) if there else []
     position = Position(

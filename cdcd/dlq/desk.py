@@ -11,6 +11,7 @@ from cdcd.dlq import store
 from cdcd.dlq.store import Choice, Count, Entry
 from cdcd.model.errors import ConfigurationError
 from cdcd.sink.pool import Connection, Pool
+from cdcd.sink.state import check_version
 from cdcd.transport.avro import Codec, MalformedRecord, schema_id_of
 from cdcd.transport.lane_records import decode_request
 from cdcd.transport.registry import Registry
@@ -130,4 +131,5 @@ async def _opened(settings: Settings) -> AsyncIterator[Connection | None]:
         Pool(settings.postgres, f"cdcd {settings.name} dlq") as pool,
         pool.connection() as connection,
     ):
+        await check_version(connection)
         yield connection if await store.is_there(connection) else None

@@ -8,6 +8,7 @@ from cdcd.config.settings import Settings
 from cdcd.preflight import clocks
 from cdcd.preflight.report import Finding, note, problem, warning
 from cdcd.sink.pool import Pool
+from cdcd.sink.state import STATE_VERSION, check_version
 
 Check = Callable[[Pool, Settings, Sequence[str]], Awaitable[list[Finding]]]
 
@@ -118,7 +119,16 @@ async def clock(pool: Pool, _settings: Settings, _: Sequence[str]) -> list[Findi
     return await clocks.compare("PostgreSQL", ask_ms)
 
 
-CHECKS: Mapping[str, Check] = {"server": server, "rights": rights, "clock": clock}
+async def state(pool: Pool, _settings: Settings, _: Sequence[str]) -> list[Finding]:
+    """Whether what an earlier or later release left there can be taken over."""
+    async with pool.connection() as connection:
+        version = await check_version(connection)
+    if 0 < version < STATE_VERSION:
+        return [note(f"schema cdcd has version {version} and will be made {STATE_VERSION}")]
+    return []
+
+
+CHECKS: Mapping[str, Check] = {"server": server, "rights": rights, "state": state, "clock": clock}
 
 
 async def _query(pool: Pool, sql: str, *values: object) -> list[Mapping[str, Any]]:

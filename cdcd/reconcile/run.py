@@ -27,6 +27,7 @@ from cdcd.reconcile.target_side import TargetSide
 from cdcd.reconcile.verify import Verifier
 from cdcd.sink.pool import Pool
 from cdcd.sink.schema import Place, plan_targets
+from cdcd.sink.state import check_version
 from cdcd.source.catalog import SourceTable, find, read_schema
 from cdcd.source.session import Session
 from cdcd.transport.brokers import Brokers
@@ -114,6 +115,8 @@ async def clients(settings: Settings, login: TakeLogin | None = None) -> AsyncIt
         pool = await opened.enter_async_context(
             Pool(settings.postgres, f"cdcd {name} reconcile", login)
         )
+        async with pool.connection() as connection:
+            await check_version(connection)
         watch = await opened.enter_async_context(LaneWatch(settings.kafka, name, lanes))
         requests = await opened.enter_async_context(Requests(settings.kafka, name, lanes))
         limit_seconds = settings.reconcile.wait_seconds_max

@@ -1,5 +1,5 @@
 -- What cdcd keeps in the target database. Run once, in one transaction, by the first worker that
--- finds no schema `cdcd`; `cdcd.sink.schema` knows the version.
+-- finds no schema `cdcd`; `cdcd.sink.state` knows the versions.
 
 CREATE SCHEMA cdcd;
 

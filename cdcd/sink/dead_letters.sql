@@ -1,6 +1,6 @@
 -- The records that the target refused. These rows are the truth: each is written in the transaction
 -- that moves the offset past its record. The pipeline's dead-letter topic is made from them.
-CREATE TABLE cdcd.dead_letters (
+CREATE TABLE IF NOT EXISTS cdcd.dead_letters (
     id              bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     pipeline        text        NOT NULL,
     source_table    text        NOT NULL,
@@ -26,8 +26,11 @@ CREATE TABLE cdcd.dead_letters (
     UNIQUE (pipeline, topic, partition, record_offset)
 );
 
-CREATE INDEX ON cdcd.dead_letters (pipeline, topic) WHERE state IN ('open', 'requested');
+CREATE INDEX IF NOT EXISTS dead_letters_waiting
+    ON cdcd.dead_letters (pipeline, topic) WHERE state IN ('open', 'requested');
 -- A key may be longer than a B-tree takes.
-CREATE INDEX ON cdcd.dead_letters USING hash (scope) WHERE state IN ('open', 'requested');
-CREATE INDEX ON cdcd.dead_letters (pipeline, topic, partition, record_offset)
+CREATE INDEX IF NOT EXISTS dead_letters_scope
+    ON cdcd.dead_letters USING hash (scope) WHERE state IN ('open', 'requested');
+CREATE INDEX IF NOT EXISTS dead_letters_to_carry
+    ON cdcd.dead_letters (pipeline, topic, partition, record_offset)
     WHERE carried_at IS NULL;

@@ -8,20 +8,18 @@ at whole before its first write, and everything that is wrong with it is said at
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
-from importlib.resources import files
 
 from cdcd.config.tables import TableSettings
-from cdcd.model.errors import ConfigurationError, TableStopped
+from cdcd.model.errors import TableStopped
 from cdcd.model.table import TableSpec
 from cdcd.sink.comparison import Present, compare
 from cdcd.sink.mapping import WrongMapping, mapped, options_of
 from cdcd.sink.pool import Connection, Pool
+from cdcd.sink.state import bring_up, script
 from cdcd.sink.statements import add_columns, create, create_expiry_index, evolve, literal
 from cdcd.sink.target import DELETED, EXPIRES_AT, Target, Targets, quoted
 from cdcd.sink.views import RELATION, prepare_view
 
-STATE_VERSION = 1
 # Any number that no other program is likely to lock: "cdcd" in ASCII.
 _LOCK = 0x63646364
 
@@ -62,11 +60,6 @@ class Known:
     dropped: tuple[str, ...] = ()
 
 
-@cache
-def _sql(name: str) -> str:
-    return (files("cdcd.sink") / name).read_text(encoding="utf-8")
-
-
 async def prepare_database(pool: Pool, target_schema: str) -> None:
     """Make cdcd's own tables, the target schema and its views where they are not there.
 
@@ -74,27 +67,13 @@ async def prepare_database(pool: Pool, target_schema: str) -> None:
     """
     async with pool.transaction() as connection:
         await _lock(connection)
-        if not await _exists(connection, "to_regclass($1)", "cdcd.meta"):
-            await connection.execute(_sql("bookkeeping.sql"))
-        await check_version(connection)
-        if not await _exists(connection, "to_regclass($1)", "cdcd.dead_letters"):
-            await connection.execute(_sql("dead_letters.sql"))
+        await bring_up(connection)
         schema = quoted(target_schema)
         if not await _exists(connection, "to_regnamespace($1)", schema):
             await connection.execute(f"CREATE SCHEMA {schema}")
         if not await _exists(connection, "to_regclass($1)", f"{schema}.validation_summary"):
-            script = _sql("validation.sql").replace("{schema}", schema)
-            await connection.execute(script.replace("{literal}", literal(target_schema)))
-
-
-async def check_version(connection: Connection) -> None:
-    """Raise ConfigurationError for a state that another release has made."""
-    version = await connection.fetchval("SELECT max(state_version) FROM cdcd.meta")
-    if version != STATE_VERSION:
-        raise ConfigurationError(
-            f"PostgreSQL: schema cdcd has version {version}, and this cdcd knows {STATE_VERSION}",
-            "run the release that made it, or a later one",
-        )
+            views = script("validation.sql").replace("{schema}", schema)
+            await connection.execute(views.replace("{literal}", literal(target_schema)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,14 @@ from typing import Any
 
 from cdcd.model.cqltype import CqlType, UdtFields, element_type, parse, put_type
 from cdcd.model.cqlvalue import field_names, has_text_keys
+from cdcd.model.errors import ConfigurationError
 from cdcd.model.table import Column, ColumnKind, TableSpec
 from cdcd.model.typemap import ATOMIC
 
 Schema = dict[str, Any]
+
+# Raised when a sink of the release before would apply records wrongly, and only then.
+ENVELOPE_VERSION = 1
 
 _PLAIN = re.compile(r"[A-Za-z0-9_]")
 _ESCAPE = re.compile(r"_(?=u[0-9a-f]{4})")
@@ -69,6 +73,7 @@ def value_schema(table: TableSpec, topic: str, remasked_ms: int = 0) -> Schema:
         "type": "record",
         "name": "Envelope",
         "namespace": topic_namespace(topic),
+        "cdcd.version": ENVELOPE_VERSION,
         "fields": [
             {"name": "op", "type": "string"},
             _optional("before", row),
@@ -214,6 +219,16 @@ class _Builder:
         return schema
 
 
+def _refuse_newer(schema: Schema) -> None:
+    # A schema that says none is from before there was a second one.
+    version = int(schema["cdcd.version"]) if "cdcd.version" in schema else 1
+    if version > ENVELOPE_VERSION:
+        raise ConfigurationError(
+            f"a topic has records of version {version}, and this cdcd knows {ENVELOPE_VERSION}",
+            "run the newer cdcd",
+        )
+
+
 def remasked_from_schema(schema: Schema) -> int:
     """When masks or their key last became others, in milliseconds since 1970; 0 for never."""
     before = next(f for f in schema["fields"] if f["name"] == "before")
@@ -221,8 +236,12 @@ def remasked_from_schema(schema: Schema) -> int:
 
 
 def table_from_schema(schema: Schema) -> TableSpec:
-    """The table that `value_schema` described. Raises ValueError for a schema of another maker."""
+    """The table that `value_schema` described.
+
+    Raises ValueError for a schema of another maker, ConfigurationError for a newer release's.
+    """
     try:
+        _refuse_newer(schema)
         before = next(f for f in schema["fields"] if f["name"] == "before")
         row = before["type"][1]
         udts: Mapping[str, UdtFields] = {

@@ -15,12 +15,11 @@ from cdcd.ops.directions import Directions
 from cdcd.ops.status import TableState
 from cdcd.sink.pool import Pool
 from cdcd.sink.schema import (
-    STATE_VERSION,
     Place,
-    check_version,
     prepare_database,
     prepare_targets,
 )
+from cdcd.sink.state import STATE_VERSION, check_version
 from tests.integration.feeding import Feed, change, eventually, sinking, status, table
 
 PLAIN = table("plain", "p:id int; r:v text")

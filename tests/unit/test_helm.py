@@ -146,11 +146,13 @@ def test_pods_have_no_rights(documents: list[Document]) -> None:
 def test_commands_are_taken(documents: list[Document]) -> None:
     """What each pod runs is a command of cdcd with options that it has."""
     for _, spec in _pods(documents):
-        group: click.Command = cli
+        command: click.Command = cli
         arguments = list(spec["containers"][0]["args"])
-        while isinstance(group, click.Group):
-            group = group.commands[arguments.pop(0)]
-        group.make_context("cdcd", arguments)
+        context = cli.make_context("cdcd", list(arguments))
+        while isinstance(command, click.Group):
+            name = arguments.pop(0)
+            command = command.commands[name]
+            context = command.make_context(name, list(arguments), parent=context)
 
 
 def test_settings_are_taken(
