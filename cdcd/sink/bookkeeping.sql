@@ -1,8 +1,6 @@
 -- What cdcd keeps in the target database. Run once, in one transaction, by the first worker that
 -- finds no schema `cdcd`; `cdcd.sink.state` knows the versions.
 
-CREATE SCHEMA cdcd;
-
 CREATE TABLE cdcd.meta (
     state_version integer NOT NULL
 );

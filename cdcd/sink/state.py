@@ -30,6 +30,9 @@ async def bring_up(connection: Connection) -> None:
     version = await check_version(connection)
     if version == STATE_VERSION:
         return
+    # An operator may have made it, for a user who may not.
+    if await connection.fetchval("SELECT to_regnamespace('cdcd')") is None:
+        await connection.execute("CREATE SCHEMA cdcd")
     for name in SCRIPTS[version:]:
         await connection.execute(script(name))
     await connection.execute("UPDATE cdcd.meta SET state_version = $1", STATE_VERSION)

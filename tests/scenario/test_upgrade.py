@@ -175,7 +175,7 @@ def test_an_older_state_is_taken_over(alone: Place, make_table: MakeTable) -> No
     make_table("t (id int PRIMARY KEY, v int)")
     daemon = place.daemon("--table", f"{place.name}.t")
     place.execute("INSERT INTO $ks.t (id, v) VALUES (1, 1)")
-    _sql(place.stack.postgres, script(SCRIPTS[0]), "SELECT 1")
+    _sql(place.stack.postgres, "CREATE SCHEMA cdcd", script(SCRIPTS[0]), "SELECT 1")
     assert _sql(place.stack.postgres, "SELECT state_version FROM cdcd.meta") == 1
     daemon.start()
     wait_until(lambda: _count(place) == 1, "the row arrived")
