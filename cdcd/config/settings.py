@@ -180,6 +180,12 @@ class SourceSettings(Section):
     """Memory for what was published lately; without it late rows are looked up in Kafka."""
     refreshes_listed_max: int = Field(10_000, ge=1)
     """Refreshed rows that are remembered one by one until the log around them is settled."""
+    refresh_stop_seconds_max: float = Field(0.1, gt=0)
+    """How long refreshes may hold up a table's changes at once; more make more, shorter pauses."""
+    copy_share_max: float = Field(0.5, gt=0, le=1)
+    """Share of a table's time that a copy of it may take; the rest is for its changes."""
+    copy_lag_seconds_max: float = Field(4.0, gt=0)
+    """A copy waits while the table's changes are published later than this."""
     catalog_seconds: float = Field(5.0, gt=0)
     """How often tables and generations are looked up again."""
     position_seconds_max: float = Field(30.0, gt=0)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from cdcd.model.fingerprint import Cell, Fingerprint
 from cdcd.model.position import Position
-from cdcd.model.refresh import Listed, Request
+from cdcd.model.refresh import Copied, Listed, Request
 from cdcd.model.table import TableSpec
 
 AvroValue = object
@@ -74,8 +74,9 @@ class ChangeEvent:
     writers they may be stale, so nothing rests on them.
     A column in `elements` was changed in part; one that was overwritten whole is in `values`.
     `time_us` is the write time, `token` the partition's token.
-    What a refresh publishes has no identity. A late change was
-    found behind the frontier; the refresh of what it touched follows it, and alone is applied.
+    What a refresh publishes has no identity; `is_snapshot` says that a copy asked for it. A late
+    change was found behind the frontier; the refresh of what it touched follows it, and alone is
+    applied.
 
     Nobody changes one: it is not declared frozen because making it would take five times as long.
     """
@@ -95,6 +96,7 @@ class ChangeEvent:
     before: Mapping[str, AvroValue] | None = None
     after: Mapping[str, AvroValue] | None = None
     is_late: bool = False
+    is_snapshot: bool = False
 
     @property
     def is_full_row(self) -> bool:
@@ -119,8 +121,8 @@ class Batch:
     published with them, and with `save` every lane of it has. A position without changes only
     saves reading, so that not each empty window writes one. `cells` are fingerprints to be
     saved, or removed (None); `listed` are refreshes to be remembered (true) or forgotten; `asked`
-    are requests to be written, `served` those that this batch answers. `published` is called when
-    all of it is committed.
+    are requests to be written, `served` those that this batch answers, `copied` copies that it
+    ends. `published` is called when all of it is committed.
     """
 
     table: TableSpec
@@ -131,4 +133,5 @@ class Batch:
     listed: Sequence[tuple[Listed, bool]] = ()
     asked: Sequence[Request] = ()
     served: Sequence[Request] = ()
+    copied: Sequence[Copied] = ()
     published: Callable[[], None] | None = None

@@ -35,19 +35,50 @@ class Partition:
 
 
 @dataclass(frozen=True, slots=True)
+class Rest:
+    """The rows of a partition behind one of its rows, in clustering order."""
+
+    partition: Key
+    after: Key
+
+
+@dataclass(frozen=True, slots=True)
 class Tokens:
-    """All partitions whose token lies in a range, which lies in one lane."""
+    """All partitions whose token lies in a range, which lies in one lane.
+
+    Before them come `within`, partitions at the range's start that are too large for one read; of
+    the first of them the rows behind `after`, or all of it where that is empty.
+    """
 
     range: TokenRange
+    within: tuple[Key, ...] = ()
+    after: Key = ()
 
 
-Scope = Row | StaticRow | Partition | Tokens
+Scope = Row | StaticRow | Partition | Rest | Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """What a lane's part of a copy of a table knows of itself.
+
+    `run` is the same for all lanes of one copy; `whole` is what it began with. It begins when the
+    frontier has reached `asked_ms`. `rows` were copied so far, `began_ms` is 0 before the first.
+    """
+
+    run: str
+    whole: TokenRange
+    asked_ms: int
+    rows: int = 0
+    began_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """A wish for a refresh. `id` is its own; `token` says the lane; it is not served before
-    `due_ms`, milliseconds since 1970.
+    `due_ms`, milliseconds since 1970. One that is part of a copy has `copy`, and `scope` is what
+    remains of it. One with `cancels` ends the request of that id and reads nothing. A partition
+    that is wanted `whole` is not cut into ranges.
     """
 
     id: str
@@ -55,6 +86,22 @@ class Request:
     scope: Scope
     token: int
     due_ms: int = 0
+    copy: Copy | None = None
+    cancels: str = ""
+    whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """The last copy of a table that ended in a lane."""
+
+    table: str
+    token: int
+    run: str
+    rows: int
+    began_ms: int
+    ended_ms: int
+    cancelled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

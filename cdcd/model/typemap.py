@@ -37,6 +37,16 @@ _PG_NUMERIC_WHOLE, _PG_NUMERIC_FRACTION = 131_072, 16_383
 EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
 
+# Types of clustering columns that PostgreSQL can be told to order as CQL does; `cdcd.sink.orders`
+# says how. Of a partition with others a range of rows is not known there.
+ORDERED_ALIKE = frozenset(
+    {
+        *("tinyint", "smallint", "int", "bigint", "varint", "decimal"),
+        *("boolean", "blob", "timestamp", "date", "ascii", "text", "timeuuid"),
+    }
+)
+
+
 class UnstorableValue(ValueError):
     """A value that the source can hold and PostgreSQL's type cannot."""
 

@@ -116,6 +116,18 @@ class Board:
         """Everything older was read again and is complete."""
         self.metrics.settled_seconds.labels(table).set(settled_ms / 1000)
 
+    def copying(self, table: str, share: float, rows: int, remaining_seconds: float | None) -> None:
+        """A copy has published so many rows more, and so much of it is done."""
+        done = share >= 1
+        self._tables[table] = replace(
+            self._table(table),
+            copied=None if done else share,
+            copy_seconds=None if done else remaining_seconds,
+        )
+        self.metrics.copied.labels(table).inc(rows)
+        self.metrics.copy_share.labels(table).set(share)
+        self.metrics.copy_seconds.labels(table).set(remaining_seconds or 0)
+
     def applied(self, done: Applied) -> None:
         """A batch of one table is committed in PostgreSQL."""
         rows = len(done.written_ms)

@@ -138,6 +138,13 @@ class Metrics:
             "How long until the log forgets changes that have not been read.",
             "table",
         )
+        self.copied = self._counter("cdcd_copied_rows", "Rows that copies published.", "table")
+        self.copy_share = self._gauge(
+            "cdcd_copy_done_ratio", "How much of a table's copy is done, in this worker.", "table"
+        )
+        self.copy_seconds = self._gauge(
+            "cdcd_copy_remaining_seconds", "How long the table's copy may still take.", "table"
+        )
         self.lanes = self._gauge("cdcd_lanes", "Lanes that this worker reads.")
 
     def _sink(self) -> None:

@@ -34,7 +34,8 @@ class TableStatus:
     1970. `lag_seconds` is how old the newest change is that the target has, while records wait to
     be applied, and the frontier's age when none do. `waiting` counts these records. None is not
     known to this worker. `rejected` counts dead letters that this worker made, `dead_letters` those
-    of all workers that wait for somebody now.
+    of all workers that wait for somebody now. `copied` is the share of a running copy that is done,
+    `copy_seconds` what it may still take.
     """
 
     table: str
@@ -47,6 +48,8 @@ class TableStatus:
     applied: int = 0
     rejected: int = 0
     dead_letters: int = 0
+    copied: float | None = None
+    copy_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

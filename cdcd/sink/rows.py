@@ -40,8 +40,9 @@ class Part:
 
 
 def request_of(event: ChangeEvent, request_id: str = "") -> Request:
-    """The wish to read again what the event touched."""
-    return Request(request_id, event.table.full_name, touched(event), event.token)
+    """The wish to read again what the event touched: whole, where a range means nothing here."""
+    name, is_range = event.table.full_name, event.bounds is not None
+    return Request(request_id, name, touched(event), event.token, whole=is_range)
 
 
 def lay_out(targets: Targets, effects: Effects, events: Sequence[ChangeEvent]) -> list[Part]:

@@ -1,52 +1,42 @@
 """Follows one table: reads its windows one after the other and hands them on as batches.
 
 Beside it a settler reads the log again. What the settler finds, and refreshes that were asked for,
-are published at a stop: the table's lanes stand still from before the base is read until what it
-showed is committed. All changes at or past the frontier then come after the refresh; what is below
-it and was not published is late, and is itself refreshed.
+are published at stops between windows.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from hashlib import blake2b
-from uuid import uuid4
 
 from cdcd.model.change import Batch, ChangeEvent
 from cdcd.model.errors import TableStopped, Transient, leading
-from cdcd.model.lane import LaneSet, lane_of
-from cdcd.model.position import Generation
+from cdcd.model.lane import LaneSet
+from cdcd.model.position import Generation, Position
 from cdcd.model.refresh import Request
-from cdcd.model.touched import touched
 from cdcd.ops.retry import Backoff
 from cdcd.ops.status import StageState
-from cdcd.source.agenda import Agenda
 from cdcd.source.catalog import SourceTable
 from cdcd.source.confidence import Confidence
+from cdcd.source.copying import copy_of_lane
 from cdcd.source.key_reader import KeyReader
 from cdcd.source.lanes import streams_of
 from cdcd.source.ledger import Ledger
-from cdcd.source.listed import ListedRefreshes, listing
+from cdcd.source.listed import ListedRefreshes
 from cdcd.source.log_reader import LogReader
-from cdcd.source.progress import Progress, check_saved, first_position, missing
+from cdcd.source.progress import Progress, Start, check_saved, first_position, missing
 from cdcd.source.refresh import BaseReader
 from cdcd.source.scan import WindowTooWide
 from cdcd.source.session import StatementRefused
-from cdcd.source.settler import Found, Settler, Tools, View
+from cdcd.source.settler import Settler, Tools, View
 from cdcd.source.settling import Settling
+from cdcd.source.stops import Ground, Stops, requests_for
 from cdcd.source.surroundings import STAGE, Saved, Surroundings
-from cdcd.source.together import together
-from cdcd.source.touched import Touched, ties
-from cdcd.source.windows import Pace, generations_to_settle, narrower, next_width
+from cdcd.source.touched import ties
+from cdcd.source.windows import Pace, generation_at, generations_to_settle, narrower, next_width
 
-# Refreshes that are served in one stop of a table.
-REFRESHES_AT_ONCE = 200
 # Refused reads in a row, each with the catalog read anew, before a table is given up.
 REFUSALS_MAX = 5
-# A lane that is further behind the clock than this may pass the settling of what it refreshes.
-BEHIND_MS = 2000
 # How often a paused table looks at what its log's life leaves it.
 HELD_SECONDS = 1.0
 
@@ -93,21 +83,18 @@ class Follower:
         self._confidence = Confidence(
             int(settings.confidence_seconds * 1000), int(settings.confidence_seconds_max * 1000)
         )
-        self._agenda = Agenda()
         self._standing: Standing | None = None
-        self._found: list[tuple[Found, asyncio.Event]] = []
-        self._woken = asyncio.Event()
+        self._stops = Stops(around)
         self._held = False
 
     def ask(self, request: Request) -> None:
-        """Put a refresh on the agenda."""
-        self._agenda.add(request)
-        self._woken.set()
+        """Take in a request that was written."""
+        self._stops.ask(request)
 
     def hold(self, *, held: bool) -> None:
         """Stand still, or go on. What is in flight is published; the log's life goes on."""
         self._held = held
-        self._woken.set()
+        self._stops.wake()
 
     def update(
         self, table: SourceTable, generations: tuple[Generation, ...], schema_version: str
@@ -135,7 +122,7 @@ class Follower:
             generations=lambda: self._around.generations(self._table),
             is_current=self._is_current,
             learn=self._confidence.learn,
-            publish=self._at_a_stop,
+            publish=self._stops.publish,
             published=self._around.published,
             board=self._around.board,
         )
@@ -157,39 +144,73 @@ class Follower:
         readers, lanes = self._readers, self._around.lanes
         return View(readers.version, readers.log, readers.keys, lanes, self._committed_ms, now_ms)
 
-    async def _at_a_stop(self, found: Found) -> None:
-        """Have what a pass found published at the next stop, and return when it is committed."""
-        done = asyncio.Event()
-        self._found.append((found, done))
-        self._woken.set()
-        await done.wait()
-
     async def _begin(self) -> Standing:
         """Where the table stands. New lanes' positions are handed on at once, so that they are
         saved before anything is read, and a restart begins at the same place.
         """
         around, saved, now_ms = self._around, self._saved, self._around.clock.now_ms()
-        for position in saved.positions.values():
-            check_saved(self._table, self._generations, position, now_ms)
-        positions = dict(saved.positions)
+        reset = self._to_reset(now_ms)
+        positions = {lane: p for lane, p in saved.positions.items() if lane not in reset}
         new = missing(around.lanes.owned, positions)
         if new:
-            head_ms = now_ms - self._confidence.distance_ms
-            first = first_position(self._table, self._generations, around.start, head_ms)
-            positions |= dict.fromkeys(new, first)
-            batch = Batch(self._table.spec, (), dict.fromkeys(new, first), save=True)
+            first = {lane: self._first(lane, now_ms) for lane in new}
+            positions |= first
+            # What was published of what these lanes were before says nothing any more.
+            gone = dict.fromkeys(cell for cell in saved.cells if cell[0] in reset)
+            asked = self._copies_of(new - self._stops.begun_anew, now_ms)
+            batch = Batch(self._table.spec, (), first, save=True, cells=gone, asked=asked)
             await around.hand_on(batch)
         self._committed_ms = min(position.frontier_ms for position in positions.values())
         settled = {lane: position.settled_ms for lane, position in positions.items()}
         settings, lanes = around.settings, around.lanes.lanes
+        cells = {cell: each for cell, each in saved.cells.items() if cell[0] not in reset}
         return Standing(
             Progress(positions),
             Settling(
                 [int(s * 1000) for s in settings.settle_delays_seconds], min(settled.values())
             ),
-            Ledger(saved.cells, settled, lanes, settings.identities_bytes_max),
+            Ledger(cells, settled, lanes, settings.identities_bytes_max),
             ListedRefreshes(saved.listed, lanes, settings.refreshes_listed_max),
         )
+
+    def _to_reset(self, now_ms: int) -> frozenset[int]:
+        """The lanes whose position is to be made anew: changes are missing, and all of the lane is
+        to be copied. Raises TableStopped where changes are missing and it is not.
+        """
+        copied = self._stops.begun_anew
+        reset = set(copied) if self._saved.has_gap else set()
+        for lane, position in self._saved.positions.items():
+            try:
+                check_saved(self._table, self._generations, position, now_ms)
+            except TableStopped:
+                if lane not in copied:
+                    raise
+                reset.add(lane)
+        return frozenset(reset)
+
+    def _first(self, lane: int, now_ms: int) -> Position:
+        """Where a lane begins: behind what was published already, if anything was."""
+        before = self._saved.positions.get(lane)
+        start = self._around.start if before is None else Start.SNAPSHOT
+        distance_ms = self._confidence.distance_ms
+        if start is Start.SNAPSHOT:
+            # A log row may be visible one settle delay after its time, its base mutation another
+            # one later: what is older than both is in the base by now.
+            distance_ms = int(max(self._around.settings.settle_delays_seconds) * 2000)
+        first = first_position(self._table, self._generations, start, now_ms - distance_ms)
+        if before is None or not first.frontier_ms < before.frontier_ms < now_ms:
+            return first
+        frontier_ms = before.frontier_ms
+        generation = generation_at(self._generations, frontier_ms) or self._generations[0]
+        return Position(first.log_id, generation.start_ms, frontier_ms, frontier_ms)
+
+    def _copies_of(self, lanes: frozenset[int], now_ms: int) -> list[Request]:
+        """The requests to copy lanes that were never read."""
+        around, name = self._around, self._table.spec.full_name
+        if around.start is not Start.SNAPSHOT:
+            return []
+        run, count = f"start-{name}", around.lanes.lanes
+        return [copy_of_lane(name, run, lane, count, now_ms) for lane in sorted(lanes)]
 
     async def _follow(self, standing: Standing) -> None:
         backoff, failed, refused_times = Backoff(), 0, 0
@@ -198,7 +219,7 @@ class Follower:
                 readers = self._readers or await self._prepare()
                 wait_seconds = await self._step(standing, readers)
                 if not self._held:
-                    await self._stop(standing, readers)
+                    await self._stops.serve(self._ground(standing, readers))
             except StatementRefused as refused:
                 # A column or the table itself was dropped since the catalog was read.
                 refused_times += 1
@@ -218,15 +239,7 @@ class Follower:
             if failed:
                 self._around.board.stage(STAGE, StageState.RUNNING)
             failed = refused_times = 0
-            await self._pause(wait_seconds)
-
-    async def _pause(self, wait_seconds: float) -> None:
-        """Wait for the next window, or until there is something to do at a stop."""
-        self._woken.clear()
-        limit_seconds = self._agenda.wait_seconds(self._around.clock.now_ms(), wait_seconds)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(limit_seconds):
-                await self._woken.wait()
+            await self._stops.pause(wait_seconds, held=self._held)
 
     @property
     def _save_after_ms(self) -> int:
@@ -290,7 +303,7 @@ class Follower:
             standing.settling.read_first(window, now_ms)
         batch = self._batch(standing, readers, events)
         committed = partial(self._commit, progress.frontier_ms)
-        asked = self._requests(ties(events))
+        asked = requests_for(table.spec.full_name, ties(events))
         await around.hand_on(replace(batch, asked=asked, published=committed))
         self._report(standing, now_ms)
         return 0.0
@@ -321,76 +334,13 @@ class Follower:
         listed = standing.listed.settle(settled_ms)
         return replace(batch, save=True, cells={**gone, **cells}, listed=listed)
 
-    def _requests(self, scopes: Iterable[Touched], due_ms: int = 0) -> list[Request]:
-        name = self._table.spec.full_name
-        return [Request(uuid4().hex, name, scope, token, due_ms) for scope, token in scopes]
-
-    async def _stop(self, standing: Standing, readers: Readers) -> None:
-        """Publish what the settler found, and serve requests that are due."""
-        while self._found:
-            found, done = self._found[0]
-            scopes = {touched(e): e.token for e in found.late} | dict(found.again)
-            due_ms = self._around.clock.now_ms() + standing.settling.horizon_ms
-            again = {touched(e): e.token for e in found.late}
-            requests = self._requests(scopes.items())
-            asked = self._requests(again.items(), due_ms)
-            await self._refresh(standing, readers, requests, (found.late, asked))
-            self._found.pop(0)
-            done.set()
-        due = self._agenda.due(self._around.clock.now_ms(), REFRESHES_AT_ONCE)
-        if due:
-            await self._refresh(standing, readers, due, served=due)
-            self._agenda.remove(due)
-
-    async def _refresh(
-        self,
-        standing: Standing,
-        readers: Readers,
-        requests: Sequence[Request],
-        late: tuple[Sequence[ChangeEvent], list[Request]] = ((), []),
-        served: Sequence[Request] = (),
-    ) -> None:
-        """Refresh what the requests name, behind the late changes that made it necessary."""
-        around, table = self._around, readers.log.table
-        await self._hand_on_and_wait(Batch(table, (), {}))
-        now_ms = self._around.clock.now_ms()
-        reads = await together(readers.base.read(r.scope, now_ms * 1000) for r in requests)
-        if not await self._is_current(readers.version):
-            raise Transient("ScyllaDB: the schema changed during a refresh")
-        later = [
-            _later(r, "expiry", now_ms + found.expires_in_seconds * 1000)
-            for r, found in zip(requests, reads, strict=True)
-            if found.expires_in_seconds is not None
-        ]
-        if now_ms - standing.progress.frontier_ms > BEHIND_MS:
-            # The base may lag behind the log by a settle delay, and settling may soon be past here.
-            due_ms = now_ms + standing.settling.horizon_ms
-            later += [_later(r, "behind", due_ms) for r in requests]
-        positions, lanes = standing.progress.positions, around.lanes.lanes
-        entries = [
-            listing(r.table, r.scope, r.token, positions[lane_of(r.token, lanes)].frontier_ms)
-            for r in requests
-        ]
-        batch = self._batch(standing, readers, late[0])
-        events = [*late[0], *(event for found in reads for event in found.events)]
-        await self._hand_on_and_wait(
-            replace(
-                batch,
-                events=events,
-                listed=[*batch.listed, *standing.listed.add(entries)],
-                asked=[*late[1], *later],
-                served=served,
-            )
+    def _ground(self, standing: Standing, readers: Readers) -> Ground:
+        return Ground(
+            standing.progress,
+            standing.listed,
+            standing.settling.horizon_ms,
+            self._around.clock.now_ms() - self._confidence.distance_ms,
+            readers.base,
+            partial(self._batch, standing, readers),
+            partial(self._is_current, readers.version),
         )
-
-    async def _hand_on_and_wait(self, batch: Batch) -> None:
-        """Return when the batch, and with it all before it, is committed."""
-        committed = asyncio.Event()
-        await self._around.hand_on(replace(batch, published=committed.set))
-        await committed.wait()
-
-
-def _later(request: Request, why: str, due_ms: int) -> Request:
-    """The request to refresh a scope again at a time. A scope has one for each reason."""
-    name = repr((request.table, request.scope, why))
-    return replace(request, id=blake2b(name.encode(), digest_size=16).hexdigest(), due_ms=due_ms)

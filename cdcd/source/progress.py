@@ -31,13 +31,18 @@ _EXPIRY_MARGIN_MS = 1000
 def first_position(
     table: SourceTable, generations: tuple[Generation, ...], start: Start, head_ms: int
 ) -> Position:
-    """Where a table without a saved position begins: at the oldest retained row, or at the head."""
+    """Where a table without a saved position begins: at the oldest retained row, or at the head.
+
+    Before a copy the head is so far back that all that was written before it shows in the base
+    table, whatever it has waited for.
+    """
     oldest = generations[0].start_ms
     retained = retained_from(head_ms, table.options.ttl_seconds)
     if retained is not None:
         oldest = max(oldest, retained + _EXPIRY_MARGIN_MS)
     # Settling reads whole cells: one that was begun in the middle would look as if rows were late.
-    frontier = max(generations[0].start_ms, cell_of(head_ms)) if start is Start.NOW else oldest
+    at_head = max(generations[0].start_ms, cell_of(head_ms))
+    frontier = oldest if start is Start.LOG else at_head
     generation = generation_at(generations, frontier) or generations[0]
     return Position(table.log_id, generation.start_ms, frontier, frontier)
 

@@ -2,11 +2,12 @@
 
 A pass compares what it sees with the fingerprints of what was published. Late rows are published
 with a mark and what they touched is refreshed; what was refreshed before the log around it was
-settled is refreshed again. The follower does both, at a stop of the table's lanes.
+settled is refreshed again. The follower does both, at stops of the table's lanes. If a worker dies
+between two stops, the next one finds the rest: what was published is in the fingerprints.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from cdcd.model.change import ChangeEvent
@@ -37,7 +38,7 @@ PAUSE_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Found:
-    """What a pass asks the follower to do at one stop.
+    """What a pass asks the follower to do at its stops.
 
     `late` changes are published, what they touched and `again` is refreshed. The base may lag
     behind the log, so what was late is refreshed once more, a settle delay later.
@@ -111,19 +112,23 @@ class Settler:
         # A generation that was published late may begin before the frontier: the list that a pass
         # goes by is read after the pass has begun.
         generations = await self._tools.generations()
-        found = await self._look(view, generations, window)
-        if found.late and not await self._tools.is_current(view.version):
-            return False
-        if number == 0:
-            self._tools.learn(len(found.late))
-        if found.late or found.again:
+        late_rows = 0
+        async for found in self._look(view, generations, window):
+            if found.late and not await self._tools.is_current(view.version):
+                return False
+            late_rows += len(found.late)
             ages = [view.now_ms / 1000 - e.time_us / 1_000_000 for e in found.late]
             self._tools.board.late(view.log.table.full_name, ages)
             await self._tools.publish(found)
+        if number == 0:
+            self._tools.learn(late_rows)
         self._settling.done(number, window)
         return True
 
-    async def _look(self, view: View, generations: tuple[Generation, ...], window: Window) -> Found:
+    async def _look(
+        self, view: View, generations: tuple[Generation, ...], window: Window
+    ) -> AsyncIterator[Found]:
+        """What is to be published of a window, as much at once as one read may bring."""
         needed = generations_to_settle(generations, window, self._settling.horizon_ms)
         # With tablets a stream may live on in the next generation.
         streams = list(dict.fromkeys(s for g in needed for s in streams_of(g, view.lanes)))
@@ -137,22 +142,28 @@ class Settler:
                 known = await self._tools.published(view.log.table, cell)
             unknown |= set(seen.hashes.get((lane, start), ())) - known
         if not unknown and not self._listed.any_behind(window.start_ms):
-            return Found((), ())
-        events = await self._events(view, streams, window)
-        late = tuple(replace(e, is_late=True) for e in events if hash_of(e) in unknown)
-        again = {
-            touched(e): e.token
-            for e in events
-            if hash_of(e) not in unknown
-            and self._listed.covers(touched(e), e.token, e.time_us // 1000)
-        }
-        return Found(late, tuple(again.items()))
+            return
+        async for events in self._events(view, streams, window):
+            late = tuple(replace(e, is_late=True) for e in events if hash_of(e) in unknown)
+            again = {
+                touched(e): e.token
+                for e in events
+                if hash_of(e) not in unknown
+                and self._listed.covers(touched(e), e.token, e.time_us // 1000)
+            }
+            if late or again:
+                yield Found(late, tuple(again.items()))
 
-    async def _events(self, view: View, streams: list[bytes], window: Window) -> list[ChangeEvent]:
-        """The window's changes, read in halves where it is too wide for one read."""
+    async def _events(
+        self, view: View, streams: list[bytes], window: Window
+    ) -> AsyncIterator[list[ChangeEvent]]:
+        """The window's changes, in halves where it is too wide for one read."""
         try:
-            return (await view.log.read(streams, view.lanes, window)).events
+            events = (await view.log.read(streams, view.lanes, window)).events
         except WindowTooWide:
             middle = (window.start_ms + window.end_ms) // 2
-            halves = (Window(window.start_ms, middle), Window(middle, window.end_ms))
-            return [e for half in halves for e in await self._events(view, streams, half)]
+            for half in (Window(window.start_ms, middle), Window(middle, window.end_ms)):
+                async for part in self._events(view, streams, half):
+                    yield part
+            return
+        yield events

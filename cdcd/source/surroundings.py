@@ -49,8 +49,11 @@ class Surroundings:
 
 @dataclass(frozen=True)
 class Saved:
-    """What was saved of one table in the owned lanes."""
+    """What was saved of one table in the owned lanes. It `has_gap` when changes are known to be
+    missing behind these positions.
+    """
 
     positions: Mapping[int, Position] = field(default_factory=dict)
     cells: Mapping[Cell, Fingerprint] = field(default_factory=dict)
     listed: tuple[Listed, ...] = ()
+    has_gap: bool = False

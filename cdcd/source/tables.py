@@ -57,8 +57,11 @@ class Tables:
         self._comeback = Comeback()
         self._pauses: dict[str, Pause | None] = {}
         # Only the very first start may leave something out; what this worker finds later, or after
-        # it was away, was made meanwhile.
-        self._start = Start.LOG if assignment.positions else start
+        # it was away, was made meanwhile. A copy leaves nothing out.
+        self._later = start if start is Start.SNAPSHOT else Start.LOG
+        self._start = self._later if assignment.positions else start
+        # Tables that have stopped because changes are missing: all of them has to be copied.
+        self._gaps: set[str] = set()
         self._passed_over: set[str] = set()
         self._unpublishable: set[str] = set()
         self._version = ""
@@ -70,6 +73,10 @@ class Tables:
         for request in requests:
             if request.table in self._following:
                 self._following[request.table].follower.ask(request)
+            elif request.copy is not None and request.table in self._comeback:
+                # It is read with what is saved, and the table has what it waited for.
+                self._comeback.hurry()
+                self._around.schema.want_catalog()
             elif request.table not in self._begun:
                 self._waiting.setdefault(request.table, []).append(request)
             # Otherwise it is read with what is saved, if the table comes back.
@@ -90,7 +97,7 @@ class Tables:
                 failed.append(error)
             self._hold(name, control.pause_of(name, SOURCE))
         await self._end_others(catalog, control)
-        self._start = Start.LOG
+        self._start = self._later
         if failed:
             raise failed[0]
 
@@ -156,7 +163,9 @@ class Tables:
             assignment.positions.get(name, {}),
             assignment.cells.get(name, {}),
             tuple(entry for entry in assignment.listed if entry.table == name),
+            has_gap=name in self._gaps,
         )
+        self._gaps.discard(name)
         follower = Follower(saved, replace(self._around, start=self._start))
         follower.update(table, generations, version)
         for request in self._waiting.pop(name, ()):
@@ -213,6 +222,8 @@ class Tables:
 
     def _stopped(self, stopped: TableStopped) -> None:
         name = stopped.table
+        if stopped.needs_snapshot:
+            self._gaps.add(name)
         state = TableState.NEEDS_SNAPSHOT if stopped.needs_snapshot else TableState.STOPPED
         self._board.table(name, state, str(stopped), stage=STAGE)
         if self._comeback.stopped(name, str(stopped)):

@@ -2,9 +2,9 @@
 
 Lane i is partition i. `position/<keyspace>.<table>` says where a table stands in the lane,
 `cell/<start>/<keyspace>.<table>` is the fingerprint of what was published from ten seconds of its
-log, `request/<id>` asks for a refresh, `listed/<id>` is one that is not settled yet, and
-`control/tables` names the tables that the pipeline replicates, and `control/paused` what stands
-still; these two are in every lane.
+log, `request/<id>` asks for a refresh, `listed/<id>` is one that is not settled yet,
+`copied/<keyspace>.<table>` is the last copy that ended. `control/tables` names the tables that the
+pipeline replicates, and `control/paused` what stands still; these two are in every lane.
 """
 
 import json
@@ -17,7 +17,19 @@ from cdcd.model.control import Pause
 from cdcd.model.errors import ConfigurationError, InvariantBroken
 from cdcd.model.fingerprint import Fingerprint
 from cdcd.model.position import Position, TokenRange
-from cdcd.model.refresh import Key, Listed, Partition, Request, Row, Scope, StaticRow, Tokens
+from cdcd.model.refresh import (
+    Copied,
+    Copy,
+    Key,
+    Listed,
+    Partition,
+    Request,
+    Rest,
+    Row,
+    Scope,
+    StaticRow,
+    Tokens,
+)
 
 # Records in force by lane and key, and what to write: a value, or None to remove it.
 Records = Mapping[tuple[int, str], str]
@@ -30,6 +42,7 @@ _POSITION = "position/"
 _CELL = "cell/"
 _REQUEST = "request/"
 _LISTED = "listed/"
+_COPIED = "copied/"
 
 
 def position_key(table: str) -> bytes:
@@ -122,21 +135,62 @@ def request_of_key(key: bytes) -> str | None:
 
 def encode_request(request: Request) -> bytes:
     """The value of a request record; serialised key values stand in it as hex."""
-    return _encode(
-        {
-            "table": request.table,
-            "scope": _encode_scope(request.scope),
-            "token": request.token,
-            "due_ms": request.due_ms,
-        }
-    )
+    fields: dict[str, Any] = {
+        "table": request.table,
+        "scope": _encode_scope(request.scope),
+        "token": request.token,
+        "due_ms": request.due_ms,
+    }
+    if request.copy is not None:
+        fields["copy"] = asdict(request.copy)
+    if request.cancels:
+        fields["cancels"] = request.cancels
+    if request.whole:
+        fields["whole"] = True
+    return _encode(fields)
 
 
 def decode_request(request_id: str, value: bytes) -> Request:
     """The request of a record. Raises ConfigurationError for a record of a newer cdcd."""
     fields = _decode(value)
     scope, table = _decode_scope(fields), _text(fields, "table")
-    return Request(request_id, table, scope, _int(fields, "token"), _int(fields, "due_ms"))
+    copy = _decode_copy(fields) if "copy" in fields else None
+    cancels = _text(fields, "cancels") if "cancels" in fields else ""
+    token, due_ms = _int(fields, "token"), _int(fields, "due_ms")
+    whole = fields.get("whole") is True
+    return Request(request_id, table, scope, token, due_ms, copy, cancels, whole)
+
+
+def _decode_copy(fields: dict[str, Any]) -> Copy:
+    match fields["copy"]:
+        case {"whole": {"start": int(start), "end": int(end)}, **copy}:
+            times = (_int(copy, name) for name in ("asked_ms", "rows", "began_ms"))
+            return Copy(_text(copy, "run"), TokenRange(start, end), *times)
+    raise _foreign()
+
+
+def copied_key(table: str) -> bytes:
+    """The key of a table's last copy."""
+    return f"{_COPIED}{table}".encode()
+
+
+def copied_of_key(key: bytes) -> str | None:
+    """The table whose last copy a record holds; None for records of other kinds."""
+    return _behind(_COPIED, key)
+
+
+def encode_copied(copied: Copied) -> bytes:
+    """The value of a record of a copy that ended."""
+    return _encode(asdict(copied))
+
+
+def decode_copied(value: bytes) -> Copied:
+    """Raises ConfigurationError for a record of a newer cdcd."""
+    fields = _decode(value)
+    table, run, cancelled = _text(fields, "table"), _text(fields, "run"), fields.get("cancelled")
+    rows, began_ms, ended_ms = (_int(fields, n) for n in ("rows", "began_ms", "ended_ms"))
+    token = _int(fields, "token")
+    return Copied(table, token, run, rows, began_ms, ended_ms, cancelled=cancelled is True)
 
 
 def _encode_scope(scope: Scope) -> dict[str, Any]:
@@ -147,8 +201,13 @@ def _encode_scope(scope: Scope) -> dict[str, Any]:
             return {"kind": "static", "partition": _hex(partition)}
         case Partition(partition):
             return {"kind": "partition", "partition": _hex(partition)}
-        case Tokens(tokens):
-            return {"kind": "tokens", "start": tokens.start, "end": tokens.end}
+        case Rest(partition, after):
+            return {"kind": "rest", "partition": _hex(partition), "after": _hex(after)}
+        case Tokens(tokens, within, after):
+            fields: dict[str, Any] = {"kind": "tokens", "start": tokens.start, "end": tokens.end}
+            if within:
+                fields |= {"within": [_hex(key) for key in within], "after": _hex(after)}
+            return fields
 
 
 def _decode_scope(fields: dict[str, Any]) -> Scope:
@@ -159,8 +218,14 @@ def _decode_scope(fields: dict[str, Any]) -> Scope:
             return StaticRow(_raw(partition))
         case {"kind": "partition", "partition": partition}:
             return Partition(_raw(partition))
-        case {"kind": "tokens", "start": int(start), "end": int(end)}:
-            return Tokens(TokenRange(start, end))
+        case {"kind": "rest", "partition": partition, "after": after}:
+            return Rest(_raw(partition), _raw(after))
+        case {"kind": "tokens", "start": int(start), "end": int(end), **more}:
+            keys = more.get("within", [])
+            if not isinstance(keys, list):
+                raise _foreign()
+            within = tuple(_raw(key) for key in keys)
+            return Tokens(TokenRange(start, end), within, _raw(more.get("after", [])))
     raise _foreign()
 
 

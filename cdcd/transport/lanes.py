@@ -17,7 +17,9 @@ from cdcd.ops.status import TableState
 from cdcd.transport.lane_log import LaneLog, Worker
 from cdcd.transport.lane_records import (
     cell_key,
+    copied_key,
     encode_cell,
+    encode_copied,
     encode_listed,
     encode_position,
     encode_request,
@@ -154,6 +156,9 @@ def lane_writes(batches: Sequence[Batch], lanes: int) -> list[LaneWrite]:
             newest[lane, listed_key(listed.id)] = encode_listed(listed) if keep else None
         for request in batch.served:
             newest[lane_of(request.token, lanes), request_key(request.id)] = None
+        for copied in batch.copied:
+            lane = lane_of(copied.token, lanes)
+            newest[lane, copied_key(copied.table)] = encode_copied(copied)
         # A request may be asked for again in the batch that serves it.
         for request in batch.asked:
             lane = lane_of(request.token, lanes)

@@ -56,8 +56,9 @@ class RecordWriter:
         row = value_of(parts["before"])
         self._columns = _columns_writer(row, len(table.key), names)
         self._head = b"".join(map(string, (__version__, "scylla", pipeline)))
-        self._middle = NULL + b"".join(
-            map(string, ("false", table.keyspace, table.keyspace, table.name))
+        self._middle, self._middle_of_copy = (
+            NULL + b"".join(map(string, (copy, table.keyspace, table.keyspace, table.name)))
+            for copy in ("false", "true")
         )
         delta = {f["name"]: f["type"] for f in value_of(parts["delta"])["fields"]}
         self._names = lru_cache(1024)(_column_names)
@@ -89,7 +90,7 @@ class RecordWriter:
                 self._head,
                 _often(time_us // 1000),
                 long(time_us),
-                self._middle,
+                self._middle_of_copy if event.is_snapshot else self._middle,
                 long(event.token),
                 _NO_IDENTITY if identity is None else _identity(identity),
                 self._delta(event) if op in _PARTIAL else NULL,

@@ -2,27 +2,19 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 
 import pytest
 from cassandra.cluster import Session as DriverSession
 
-from cdcd.config.settings import SourceSettings
-from cdcd.model.change import Batch, ChangeEvent, Operation
-from cdcd.model.control import Control
-from cdcd.model.lane import Assignment, lane_range
-from cdcd.model.refresh import Key, Listed, Partition, Request, Row, Scope, StaticRow, Tokens
-from cdcd.model.table import TableSpec
-from cdcd.ops.board import Board, wall_clock_ms
-from cdcd.ops.directions import Directions
-from cdcd.source import stage
-from cdcd.source.decode import serialized_key
-from cdcd.source.progress import Start
-from cdcd.source.session import Session, partition_token
+from cdcd.model.change import Operation
+from cdcd.model.lane import lane_range
+from cdcd.model.refresh import Partition, Request, Row, Scope, StaticRow, Tokens
+from cdcd.ops.board import wall_clock_ms
+from cdcd.source.session import Session
+from tests.integration.asking import ROW, TOKEN, key, running, shown
 from tests.integration.keyspaces import (
-    ALL_LANES,
     CDC,
     Keyspace,
     driver,
@@ -30,91 +22,6 @@ from tests.integration.keyspaces import (
     settings_of,
 )
 from tests.stack import Stack
-
-_number = itertools.count()
-
-
-def key(*values: int) -> Key:
-    """CQL ints."""
-    return tuple(v.to_bytes(4, "big") for v in values)
-
-
-TOKEN = partition_token(serialized_key(key(1)))
-ROW = Row(key(1), key(2))
-
-
-class Asking:
-    """Lanes that keep what is published, and pass on what is asked for."""
-
-    def __init__(self, restored: Iterable[Request] = ()) -> None:
-        self.events: list[ChangeEvent] = []
-        self.pending = {r.id: r for r in restored}
-        self.listed: dict[str, Listed] = {}
-        self.assignment = Assignment(ALL_LANES, {}, tuple(self.pending.values()))
-        self._asked: asyncio.Queue[Request] = asyncio.Queue()
-
-    def ask(self, table: str, scope: Scope, token: int = TOKEN, due_ms: int = 0) -> Request:
-        """Write a request."""
-        request = Request(f"r{next(_number)}", table, scope, token, due_ms)
-        self._take(request)
-        return request
-
-    def _take(self, request: Request) -> None:
-        self.pending[request.id] = request
-        self._asked.put_nowait(request)
-
-    async def assigned(self) -> Assignment:
-        """All lanes."""
-        return self.assignment
-
-    async def lost(self, _: Assignment) -> None:
-        """Never."""
-        await asyncio.Event().wait()
-
-    async def requests(self, _: Assignment) -> Sequence[Request]:
-        """What was asked for since."""
-        return [await self._asked.get()]
-
-    async def restored(self, _: Assignment) -> Assignment:
-        """Never asked for: no table stops."""
-        return self.assignment
-
-    async def prepare(self, _: TableSpec) -> None:
-        """Nothing to make."""
-
-    async def published(self, *_: object) -> frozenset[int]:
-        """Nothing that has to be read back."""
-        return frozenset()
-
-    async def publish(self, _: Assignment, batches: Sequence[Batch]) -> None:
-        """Keep the batches as one transaction."""
-        for batch in batches:
-            self.events += batch.events
-            for entry, keep in batch.listed:
-                self.listed[entry.id] = entry
-                if not keep:
-                    del self.listed[entry.id]
-            for request in batch.asked:
-                self._take(request)
-            for request in batch.served:
-                self.pending.pop(request.id, None)
-            if batch.published is not None:
-                batch.published()
-
-    @property
-    def refreshed(self) -> list[ChangeEvent]:
-        """What refreshes published."""
-        return [e for e in self.events if e.identity is None]
-
-    async def until(self, condition: Callable[[], bool], seconds: float = 10) -> None:
-        """Return when the condition holds."""
-        async with asyncio.timeout(seconds):
-            while not condition():  # noqa: ASYNC110  the stage tells nobody what it published
-                await asyncio.sleep(0.02)
-
-    async def served(self, request: Request) -> None:
-        """Return when a request was served."""
-        await self.until(lambda: request.id not in self.pending)
 
 
 @pytest.fixture(scope="module")
@@ -136,26 +43,6 @@ async def session(stack: Stack) -> AsyncIterator[Session]:
     """A session of cdcd's."""
     async with Session.open(settings_of(stack)) as opened:
         yield opened
-
-
-@asynccontextmanager
-async def running(
-    session: Session, pattern: str, restored: Iterable[Request] = ()
-) -> AsyncIterator[Asking]:
-    """The stage on a table."""
-    settings = SourceSettings(confidence_seconds=0.2, catalog_seconds=1.0)
-    wanted = Directions(Control((pattern,)))
-    source = stage.Source(session, settings, wanted, Start.LOG, Board("p", "i"))
-    lanes = Asking(restored)
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(stage.run(source, lanes))
-        yield lanes
-        task.cancel()
-
-
-def shown(events: Iterable[ChangeEvent]) -> list[tuple[Operation, object, dict[str, object]]]:
-    """Operation, clustering key and values."""
-    return [(e.op, e.clustering, dict(e.values)) for e in events]
 
 
 @pytest.fixture

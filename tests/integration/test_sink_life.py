@@ -131,6 +131,7 @@ async def test_a_range_that_postgres_cannot_find_is_asked_for(feed: Feed) -> Non
         await feed.publish(spec, [*ranges, change(spec, "c", (8, key), {"v": 2})])
         await eventually(lambda: rows_of(feed, select + " ORDER BY v"), [(1,), (2,)])
         assert await asked(feed) == [Partition((number(7),))]
+        assert [request.whole for _, request in await feed.requests()] == [True]
 
 
 async def test_rows_that_may_have_vanished_are_asked_for(feed: Feed) -> None:

@@ -12,6 +12,7 @@ from cdcd.model.change import Batch
 from cdcd.model.lane import LaneSet, lane_of
 from cdcd.model.refresh import Request, Row
 from cdcd.ops.board import Board
+from cdcd.source.copying import copy_of_lane
 from cdcd.source.decode import LogOperation
 from cdcd.source.follower import Follower
 from cdcd.source.progress import Start
@@ -33,6 +34,7 @@ DELAYS_SECONDS = (3.0, 25.0)
 HORIZON_MS = 25_000
 BEGIN_MS = 40_000
 ROWS = 3
+NEVER_MS = 2**50
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,12 @@ class Dials:
     commit_seconds: float = 0.15
     ask_seconds: float = 4.0
     partitions: int = 5
+    # Rows that were there before the log, how long it is there before a worker begins, and how
+    # many of the requests from outside are for a copy of a lane.
+    unlogged: int = 0
+    begin_seconds: float = 0.0
+    copies: float = 0.0
+    start: Start = Start.LOG
 
 
 async def _worker(world: World, kept: Kept, owned: frozenset[int], dials: Dials) -> None:
@@ -72,7 +80,7 @@ async def _worker(world: World, kept: Kept, owned: frozenset[int], dials: Dials)
         schema=cast("Any", world),
         clock=cast("Any", world),
         board=Board("p", "i"),
-        start=Start.LOG,
+        start=dials.start,
         lanes=LaneSet(owned, LANES),
         generations=world.known_generations,
         published=kept.read_back,
@@ -122,14 +130,20 @@ async def _sink(
     """Asks for refreshes of rows now and then."""
     while not world.is_calm:
         await asyncio.sleep(world.chance.expovariate(1 / dials.ask_seconds))
-        p, c = world.chance.randrange(dials.partitions), world.chance.randrange(ROWS)
-        token = partition_token(number(p))
-        if lane_of(token, LANES) in owned:
-            request = Request(
-                f"sink-{now_ms()}-{p}", "ks.t", Row((number(p),), (number(c),)), token
-            )
+        request = _request(world, dials)
+        if lane_of(request.token, LANES) in owned:
             kept.ask(request)
             follower.ask(request)
+
+
+def _request(world: World, dials: Dials) -> Request:
+    chance = world.chance
+    if chance.random() < dials.copies:
+        run, lane = f"copy-{now_ms()}", chance.randrange(LANES)
+        return copy_of_lane("ks.t", run, lane, LANES, now_ms())
+    p, c = chance.randrange(dials.partitions), chance.randrange(ROWS)
+    token = partition_token(number(p))
+    return Request(f"sink-{now_ms()}-{p}", "ks.t", Row((number(p),), (number(c),)), token)
 
 
 def _mutation(world: World, dials: Dials) -> Mutation:
@@ -160,6 +174,13 @@ def _mutation(world: World, dials: Dials) -> Mutation:
     stream = world.stream_of(p, time_us // 1000, former=former)
     uuid = timeuuid(time_us, chance.randbytes(8))
     return Mutation(op, p, c, chance.randrange(100), time_us, stream, uuid, log_ms, base_ms)
+
+
+def _unlogged(world: World, at: int) -> Mutation:
+    """A row that was written before the table had a log."""
+    p, c = divmod(at, ROWS)
+    uuid = timeuuid(1, world.chance.randbytes(8))
+    return Mutation(LogOperation.INSERT, p, c, -at, 1, b"", uuid, NEVER_MS, 0)
 
 
 async def _write(world: World, dials: Dials) -> None:
@@ -206,12 +227,16 @@ async def _history(seed: int, dials: Dials) -> tuple[World, Kept]:
     world, kept = World(random.Random(seed)), Kept()
     await asyncio.sleep(BEGIN_MS / 1000)
     world.add_generation(BEGIN_MS, BEGIN_MS)
+    for number_of in range(dials.unlogged):
+        world.mutations.append(_unlogged(world, number_of))
     everything = _worker(world, kept, frozenset(range(LANES)), dials)
     loop = asyncio.get_running_loop()
     is_steady = dials.crash_seconds == math.inf
-    last = loop.create_task(everything if is_steady else _lives(world, kept, dials))
+    writing = loop.create_task(_write(world, dials))
     switching = loop.create_task(_switch(world, dials))
-    await _write(world, dials)
+    await asyncio.sleep(dials.begin_seconds)
+    last = loop.create_task(everything if is_steady else _lives(world, kept, dials))
+    await writing
     world.is_calm = True
     await _end([switching])
     # The last life: long enough for all to be settled, and for what is asked for to be served.
@@ -236,7 +261,10 @@ def wrong(world: World, kept: Kept) -> list[str]:
     times = kept.times_published()
     for mutation in world.mutations:
         count = times[mutation.uuid]
-        if count != 1:
+        lane = lane_of(partition_token(number(mutation.p)), LANES)
+        # Before where the log is read from there is only the copy.
+        is_expected = mutation.time_us >= kept.first_ms[lane] * 1000
+        if count != is_expected:
             found.append(f"{'lost' if count == 0 else 'doubled'}: {mutation} {count}")
     at: dict[object, tuple[int, bytes]] = {}
     for event in kept.events:

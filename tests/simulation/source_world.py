@@ -28,6 +28,8 @@ from cdcd.model.position import (
 )
 from cdcd.model.refresh import Listed, Request
 from cdcd.model.table import CdcOptions
+from cdcd.sink.ranges import Ranges
+from cdcd.sink.target import targets_of
 from cdcd.source.catalog import SourceTable
 from cdcd.source.decode import LogOperation, key_columns, log_columns
 from cdcd.source.row_readers import RawRow
@@ -189,17 +191,23 @@ class World:
         """The base table now."""
         return merged(m for m in self.mutations if m.base_ms <= now_ms())
 
-    async def read_raw(self, _: Statement, raw: Sequence[bytes]) -> AsyncIterator[list[RawRow]]:
-        """A row or a partition of the base table."""
+    async def read_raw(
+        self, statement: Statement, raw: Sequence[bytes]
+    ) -> AsyncIterator[list[RawRow]]:
+        """Rows of the base table: one, some or all of a partition, or of a token range."""
         await asyncio.sleep(self.chance.uniform(0, 0.02))
-        wanted = [int.from_bytes(part, "big", signed=True) for part in raw]
+        where, *limited = statement.text.split(" WHERE ")[1].split(" LIMIT ")
+        values = [int.from_bytes(part, "big", signed=True) for part in raw]
+        limit = values.pop() if limited else None
         rows: list[RawRow] = [
             (number(p), number(c), number(v), at.to_bytes(8, "big"), None)
-            for (p, c), (v, at) in sorted(self.base().items())
-            if [p, c][: len(wanted)] == wanted
+            for (p, c), (v, at) in sorted(self.base().items(), key=_in_ring)
+            if _matches(where, values, p, c)
         ]
+        if statement.text.startswith("SELECT DISTINCT"):
+            rows = [row[:1] for row in {row[0]: row for row in rows}.values()]
         await asyncio.sleep(self.chance.uniform(0, 0.02))
-        yield rows
+        yield rows[:limit]
 
     async def version_after_now(self) -> str:
         """The schema never changes."""
@@ -213,12 +221,27 @@ class World:
         return now_ms()
 
 
+def _in_ring(row: tuple[tuple[int, int], object]) -> tuple[int, int, int]:
+    p, c = row[0]
+    return partition_token(number(p)), p, c
+
+
+def _matches(where: str, values: list[int], p: int, c: int) -> bool:
+    """Whether a row is one that a read of the base asks for."""
+    if where.startswith("token("):
+        return values[0] < partition_token(number(p)) <= values[1]
+    behind = where.endswith('"c" > ?')
+    return p == values[0] and (len(values) == 1 or (c > values[1] if behind else c == values[1]))
+
+
 @dataclass
 class Kept:
     """What is committed: the topic's events and the lanes' records."""
 
     events: list[ChangeEvent] = field(default_factory=list)
     lanes: dict[tuple[int, bytes], bytes] = field(default_factory=dict)
+    # Where each lane began.
+    first_ms: dict[int, int] = field(default_factory=dict)
 
     def commit(self, batches: Sequence[Batch]) -> list[Request]:
         """One transaction; gives the requests that it wrote."""
@@ -230,6 +253,9 @@ class Kept:
                 self.lanes.pop((write.lane, write.key), None)
                 continue
             self.lanes[write.lane, write.key] = write.value
+            if write.key == lane_records.position_key(SPEC.full_name):
+                position = lane_records.decode_position(write.value)
+                self.first_ms.setdefault(write.lane, position.frontier_ms)
             request_id = lane_records.request_of_key(write.key)
             if request_id is not None:
                 asked.append(lane_records.decode_request(request_id, write.value))
@@ -301,7 +327,7 @@ def _apply(rows: Rows, event: ChangeEvent) -> None:
         assert isinstance(c, int)
         rows.pop((p, c), None)
     else:
-        start = event.bounds.start[0] if event.bounds else RING_MIN
-        assert isinstance(start, int)
-        for key in [k for k in rows if k[0] == p and k[1] >= start]:
-            del rows[key]
+        covers = Ranges(targets_of(SPEC, "s").clustering_key).covers
+        for key in [k for k in rows if k[0] == p]:
+            if event.bounds is None or covers(event.bounds, (key[1],)):
+                del rows[key]

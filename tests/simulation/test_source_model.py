@@ -12,13 +12,16 @@ from typing import Any
 
 import pytest
 
-from cdcd.model.position import Generation, Window
-from cdcd.source import follower, settler
-from cdcd.source.follower import Follower
+from cdcd.model.position import Generation, Position, Window
+from cdcd.source import follower, settler, stops
+from cdcd.source.allowance import Allowance, Spent
+from cdcd.source.catalog import SourceTable
+from cdcd.source.copying import Copies
 from cdcd.source.ledger import Ledger
 from cdcd.source.listed import ListedRefreshes
+from cdcd.source.progress import Start, first_position
 from cdcd.source.settling import Settling
-from tests.simulation.source_workers import Dials, history, wrong
+from tests.simulation.source_workers import HORIZON_MS, Dials, history, wrong
 from tests.simulation.source_world import Kept
 
 SEEDS = range(2)
@@ -67,6 +70,77 @@ def test_a_base_that_lags_is_waited_for() -> None:
     assert kinds(replace(LAGGING, late=0.4, lagging=0.6, ask_seconds=1)) == set()
 
 
+class Tight(Allowance):
+    """Two of everything in one stop, however long it took."""
+
+    def __init__(self, _: float) -> None:
+        super().__init__(0.1)
+        self.reads = self.rows = 2
+
+    def learn(self, _: Spent) -> None:
+        """Nothing."""
+
+
+PARTS = Dials(lagging=0, late=0.3, partitions=3, crash_seconds=6, ask_seconds=1)
+
+
+def test_what_is_done_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Late rows and partitions that take several stops, with crashes in between, come to their end
+    once.
+    """
+    monkeypatch.setattr(stops, "Allowance", Tight)
+    assert kinds(PARTS) == set()
+
+
+COPIED = Dials(
+    unlogged=90,
+    partitions=40,
+    begin_seconds=30,
+    start=Start.SNAPSHOT,
+    crash_seconds=5,
+    away_seconds=2,
+    copies=0.1,
+    ask_seconds=2,
+)
+
+
+def test_copies_among_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table that had rows before it had a log, and copies at any time, end with the base's rows,
+    through crashes, take-overs, late rows and a base that lags.
+    """
+    monkeypatch.setattr(stops, "Allowance", Tight)
+    assert kinds(replace(COPIED, late=0.3, lagging=0.3)) == set()
+
+
+def test_without_what_is_left_of_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a copy is taken for done after its first part, rows are missing."""
+    went_on = Copies.went_on
+    monkeypatch.setattr(stops, "Allowance", Tight)
+    monkeypatch.setattr(Copies, "went_on", lambda *args: ([], went_on(*args)[1]))
+    assert "diverged" in kinds(replace(COPIED, copies=0))
+
+
+def test_without_listed_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule 12: where what was copied is not listed, a base that lags leaves other rows."""
+    monkeypatch.setattr(stops, "Allowance", Tight)
+    monkeypatch.setattr(ListedRefreshes, "covers", lambda *_: False)
+    dials = replace(COPIED, late=0, tied=0, lagging=0.9, ask_seconds=0.3, copies=0.8)
+    assert "diverged" in kinds(dials)
+
+
+def _close(
+    table: SourceTable, generations: tuple[Generation, ...], start: Start, head_ms: int
+) -> Position:
+    return first_position(table, generations, start, head_ms + 2 * HORIZON_MS)
+
+
+def test_a_copy_that_begins_where_the_log_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule 12: where the log is read from the present on, what the base shows later is lost."""
+    monkeypatch.setattr(follower, "first_position", _close)
+    dials = replace(COPIED, late=0.5, lagging=0.9, copies=0, ask_seconds=1000, partitions=60)
+    assert "diverged" in kinds(dials)
+
+
 def _in_force(generations: tuple[Generation, ...], window: Window, _: int) -> list[Generation]:
     return [g for g in generations if g.start_ms <= window.start_ms][-1:]
 
@@ -96,13 +170,13 @@ def test_repeated_refreshes_suffice() -> None:
 
 def test_without_delayed_refreshes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule 5: where what a pass finds late is refreshed once, a base that lags leaves others."""
-    asked = Follower._requests
+    asked = stops.requests_for
     monkeypatch.setattr(
-        Follower,
-        "_requests",
-        lambda self, scopes, due_ms=0: [] if due_ms else asked(self, scopes),
+        stops,
+        "requests_for",
+        lambda table, scopes, due_ms=0: [] if due_ms else asked(table, scopes),
     )
-    monkeypatch.setattr(follower, "BEHIND_MS", math.inf)
+    monkeypatch.setattr(stops, "BEHIND_MS", math.inf)
     assert "diverged" in kinds(replace(LAGGING, crash_seconds=math.inf))
 
 

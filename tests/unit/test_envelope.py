@@ -147,6 +147,12 @@ def test_a_refresh_has_no_identity() -> None:
     assert [source[part] for part in ("stream", "time", "seq")] == [None] * 3
 
 
+def test_what_a_copy_publishes_says_so() -> None:
+    """Only a row that was asked for by a copy is part of a snapshot, in Debezium's word."""
+    assert value()["source"]["snapshot"] == "false"
+    assert value(is_snapshot=True)["source"]["snapshot"] == "true"
+
+
 def test_the_source_says_where_and_when() -> None:
     """The source block has the write time, the pipeline, the table and the token."""
     found = value()

@@ -10,18 +10,32 @@ from cdcd.model.control import Pause
 from cdcd.model.errors import ConfigurationError, InvariantBroken
 from cdcd.model.fingerprint import Fingerprint
 from cdcd.model.position import Position, TokenRange
-from cdcd.model.refresh import Listed, Partition, Request, Row, StaticRow, Tokens
+from cdcd.model.refresh import (
+    Copied,
+    Copy,
+    Listed,
+    Partition,
+    Request,
+    Rest,
+    Row,
+    StaticRow,
+    Tokens,
+)
 from cdcd.transport.lane_records import (
     TABLES_KEY,
     cell_key,
     cell_of_key,
+    copied_key,
+    copied_of_key,
     decode_cell,
+    decode_copied,
     decode_listed,
     decode_pauses,
     decode_position,
     decode_request,
     decode_tables,
     encode_cell,
+    encode_copied,
     encode_listed,
     encode_pauses,
     encode_position,
@@ -99,15 +113,26 @@ scopes = st.one_of(
     st.builds(Row, keys, keys),
     st.builds(StaticRow, keys),
     st.builds(Partition, keys),
-    st.builds(Tokens, st.builds(TokenRange, tokens, tokens)),
+    st.builds(Rest, keys, keys),
+    st.builds(Tokens, ranges := st.builds(TokenRange, tokens, tokens)),
+    st.builds(Tokens, ranges, st.lists(keys, min_size=1, max_size=2).map(tuple), keys),
 )
+times = st.integers(0, 2**53)
+copies = st.none() | st.builds(Copy, names, ranges, times, times, times)
 
 
-@given(st.builds(Request, names, names, scopes, tokens, st.integers(0, 2**53)))
+@given(st.builds(Request, names, names, scopes, tokens, times, copies, names, st.booleans()))
 def test_requests_come_back(request: Request) -> None:
     """A request is the same after its way through the topic, and its key gives its id."""
     assert request_of_key(request_key(request.id)) == request.id
     assert decode_request(request.id, encode_request(request)) == request
+
+
+@given(st.builds(Copied, names, tokens, names, times, times, times, st.booleans()))
+def test_copies_that_ended_come_back(copied: Copied) -> None:
+    """The record of a copy's end is the same after its way, and its key gives its table."""
+    assert copied_of_key(copied_key(copied.table)) == copied.table
+    assert decode_copied(encode_copied(copied)) == copied
 
 
 @given(st.builds(Listed, names, names, scopes, tokens, st.integers(0, 2**53)))
@@ -127,7 +152,8 @@ def test_fingerprints_come_back(table: str, start_ms: int, count: int, xor: int)
 @given(names, st.integers(0, 2**53))
 def test_a_key_is_of_one_kind(name: str, start_ms: int) -> None:
     """No key of one kind is taken for one of another."""
-    kinds = [table_of_key, cell_of_key, request_of_key, listed_of_key]
+    kinds = [table_of_key, cell_of_key, request_of_key, listed_of_key, copied_of_key]
     made = [position_key(name), cell_key(name, start_ms), request_key(name), listed_key(name)]
+    made.append(copied_key(name))
     for at, key in enumerate([*made, TABLES_KEY]):
-        assert [n for n, kind in enumerate(kinds) if kind(key) is not None] == [at][: at < 4]
+        assert [n for n, kind in enumerate(kinds) if kind(key) is not None] == [at][: at < 5]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from cdcd.model.change import Bounds
 from cdcd.model.cqltype import parse
 from cdcd.model.table import Column, ColumnKind, TableSpec
+from cdcd.model.typemap import ORDERED_ALIKE
 from cdcd.sink.orders import EXPRESSIONS
 from cdcd.sink.ranges import Ranges, RangeShape
 from cdcd.sink.statements import apply, range_columns
@@ -105,3 +106,8 @@ def test_a_bound_that_postgres_cannot_hold() -> None:
 def test_every_ordered_type_is_atomic() -> None:
     """Only types that can be columns of their own have an order in PostgreSQL."""
     assert all(parse(name).args == () for name in EXPRESSIONS)
+
+
+def test_the_source_cuts_where_ranges_are_known() -> None:
+    """The types by which partitions are cut are those whose ranges PostgreSQL can find."""
+    assert set(EXPRESSIONS) == ORDERED_ALIKE
