@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 LOCK := deploy/image/requirements.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down check lint format test unit bench bench-cpu bench-catchup limits page-pictures dist lock audit random model late bench-idle verify-proof simulate poison bench-sink
+.PHONY: help demo up down check lint format test unit bench bench-cpu bench-catchup limits page-pictures dist lock audit random model late bench-idle verify-proof simulate poison bench-sink snapshot-proof
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -82,6 +82,11 @@ bench-catchup: $(VENV)/.made ## A backlog caught up with: rate, CPU and memory; 
 
 limits: $(VENV)/.made ## What driver, librdkafka and PostgreSQL do alone; CDCD_BENCH_CHANGES
 	@$(BIN)/python -m tests.bench.limits
+
+snapshot-proof: $(VENV)/.made ## Copy 200,000 rows under 1,000 changes/s with three kills; minutes
+	@CDCD_SNAPSHOT_ROWS=$${CDCD_SNAPSHOT_ROWS:-200000} \
+	CDCD_SNAPSHOT_RATE=$${CDCD_SNAPSHOT_RATE:-1000} \
+	$(BIN)/pytest -q -s tests/scenario/test_snapshot.py -k kills
 
 bench: $(VENV)/.made ## Latency at a steady 2,000 changes/s, speed of the sink and of verifying, printed
 	@$(BIN)/python -m tests.bench.latency

@@ -42,7 +42,7 @@ class RunRequest:
 
     patterns: tuple[str, ...]
     stages: frozenset[str]
-    start: str = "log"
+    start: str = "snapshot"
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cdcd import __version__
+from cdcd.cli.backfill import backfill
 from cdcd.cli.completion import answer, completion
 from cdcd.cli.control import pause, resume, tables
 from cdcd.cli.dlq import dlq
@@ -22,7 +23,7 @@ from cdcd.cli.run import run
 from cdcd.model.errors import ExitCode
 
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
-    "Run": (run, tables, pause, resume),
+    "Run": (run, backfill, tables, pause, resume),
     "Look, changes nothing": (plan, check, status, latency, config, completion),
     "Repair": (reconcile, dlq, offsets),
     "Try": (drill,),

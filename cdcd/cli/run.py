@@ -5,7 +5,6 @@ import asyncio
 import click
 
 from cdcd.cli.invocation import Invocation
-from cdcd.model.errors import ConfigurationError
 
 STAGES = {
     "all": frozenset({"source", "sink"}),
@@ -34,10 +33,10 @@ STAGES = {
 )
 @click.option(
     "--start",
-    type=click.Choice(["log", "now", "snapshot"]),
-    default="log",
+    type=click.Choice(["snapshot", "log", "now"]),
+    default="snapshot",
     show_default=True,
-    help="Where a table without a position begins: the oldest change kept, now, or a copy.",
+    help="How a new table begins: with a copy, at the oldest change kept, or now.",
 )
 @click.option("--http-port", type=int, metavar="PORT", help="Port of /readyz; 0 takes a free one.")
 @click.pass_obj
@@ -57,8 +56,6 @@ def run(  # noqa: PLR0913, PLR0917  click passes each option as an argument
     """
     flags = {"name": name, "instance": instance, "http.port": http_port}
     settings = invocation.settings(flags, leased=False)
-    if start == "snapshot":
-        raise ConfigurationError("--start snapshot is not available yet", "use log or now")
     # Imported late, so that --help and the other commands need no client library.
     from cdcd.pipeline import Renewal, RunRequest  # noqa: PLC0415
     from cdcd.pipeline import run as run_pipeline  # noqa: PLC0415

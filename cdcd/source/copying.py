@@ -49,6 +49,8 @@ class Copies:
         self._lag_ms = int(settings.copy_lag_seconds_max * 1000)
         self._rest_factor = 1 / settings.copy_share_max - 1
         self._requests: dict[str, Request] = {}
+        # What is left of each by what was published last, which the lanes may not have told yet.
+        self._lefts: dict[str, Request] = {}
         self._rest_until = 0.0
         self._segments: dict[str, _Segment] = {}
         # Tokens that the copies began with, by request.
@@ -58,7 +60,7 @@ class Copies:
 
     def add(self, request: Request) -> None:
         """Take in a copy, or what is left of one."""
-        self._requests[request.id] = request
+        self._requests[request.id] = self._lefts[request.id] = request
         if request.copy is not None:
             self._widths[request.id] = max(request.copy.whole.end - request.copy.whole.start, 1)
 
@@ -141,8 +143,10 @@ class Copies:
         self._rows += rows
         if read is not None and read.left is not None:
             copy = replace(copy, rows=copy.rows + rows, began_ms=began_ms)
-            return [replace(request, scope=read.left, copy=copy)], []
+            left = self._lefts[request.id] = replace(request, scope=read.left, copy=copy)
+            return [left], []
         self._segments.pop(request.id, None)
+        self._lefts.pop(request.id, None)
         ended = Copied(
             request.table,
             request.token,
@@ -156,7 +160,7 @@ class Copies:
 
     def _report(self, table: str, now_seconds: float) -> None:
         total = sum(self._widths.values())
-        left = sum(_left(request) for request in self._requests.values())
+        left = sum(_left(request) for request in self._lefts.values())
         share = 1 - left / total if total else 1.0
         if self._pace is None:
             self._pace = _Pace(share, now_seconds)
@@ -164,7 +168,7 @@ class Copies:
         eta = (1 - share) * seconds / done if done > 0 else None
         self._board.copying(table, share, self._rows, eta)
         self._rows = 0
-        if not self._requests:
+        if not self._lefts:
             self._widths, self._pace = {}, None
 
 

@@ -162,8 +162,9 @@ def decode_request(request_id: str, value: bytes) -> Request:
 
 
 def _decode_copy(fields: dict[str, Any]) -> Copy:
-    match fields["copy"]:
-        case {"whole": {"start": int(start), "end": int(end)}, **copy}:
+    copy: Any = fields["copy"]
+    match copy:
+        case {"whole": {"start": int(start), "end": int(end)}}:
             times = (_int(copy, name) for name in ("asked_ms", "rows", "began_ms"))
             return Copy(_text(copy, "run"), TokenRange(start, end), *times)
     raise _foreign()

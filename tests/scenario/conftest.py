@@ -82,14 +82,15 @@ class Place:
         return file
 
     def daemon(self, *arguments: str, **flags: str) -> Daemon:
-        """A worker that is not started yet; its instance is `one` unless told otherwise."""
+        """A worker that is not started yet; its instance is `one` unless told otherwise, and it
+        begins with the log, so that each log row is to be found in the topic.
+        """
         config = self.config()
-        instance = flags.get("instance", "one")
+        instance, start = flags.get("instance", "one"), flags.get("start", "log")
         folder = self.folder / f"daemon-{len(self.daemons)}"
         folder.mkdir()
-        daemon = Daemon(
-            config, folder, "run", "--name", self.name, "--instance", instance, *arguments
-        )
+        named = ("run", "--name", self.name, "--instance", instance, "--start", start)
+        daemon = Daemon(config, folder, *named, *arguments)
         self.daemons.append(daemon)
         return daemon
 

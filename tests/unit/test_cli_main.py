@@ -100,15 +100,6 @@ def test_mistakes_are_two_lines(capsys: Capture, arguments: list[str], named: st
     assert "Traceback" not in err
 
 
-def test_snapshot_is_refused_until_it_exists(capsys: Capture) -> None:
-    """--start snapshot ends with exit code 2 and says what to use."""
-    assert main(["run", "--table", "ks.t", "--start", "snapshot"]) == 2
-    assert capsys.readouterr().err.splitlines() == [
-        "cdcd: --start snapshot is not available yet",
-        "  use log or now",
-    ]
-
-
 @pytest.mark.parametrize(
     ("error", "code"),
     [

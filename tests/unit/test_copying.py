@@ -118,14 +118,13 @@ def test_progress_is_shown() -> None:
     found = copies(board)
     found.add(asked())
     found.worked([asked()], 0.0, 0.0)
-    left = replace(asked(), scope=Tokens(LEFT))
-    found.add(left)
+    (left,), _ = found.went_on(asked(), READ, 5)
     found.worked([asked()], 0.0, 10.0)
     (table,) = board.snapshot().tables
     assert table.copied is not None
     assert abs(table.copied - 0.5) < 0.01
     assert table.copy_seconds is not None
     assert 9 < table.copy_seconds < 11
-    found.remove([left])
+    found.went_on(left, LAST, 9)
     found.worked([left], 0.0, 20.0)
     assert board.snapshot().tables[0].copied is None

@@ -1,0 +1,198 @@
+"""Copies of tables under the stream of their changes, with workers that die in between.
+
+`make snapshot-proof` runs the first of them with 200,000 rows.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+from cassandra.concurrent import execute_concurrent_with_args
+
+from tests.scenario import checker
+from tests.scenario.conftest import Place
+from tests.scenario.daemon import Daemon, wait_until
+from tests.scenario.test_kill import expect_equal
+
+ROWS = int(os.environ.get("CDCD_SNAPSHOT_ROWS", "3000"))
+# Changes in a second that hit the rows meanwhile.
+RATE = int(os.environ.get("CDCD_SNAPSHOT_RATE", "100"))
+KILLS = 3
+KILL_AT = 0.1
+# A copy that takes long enough to be killed in the middle of it.
+SLOWLY = {"copy_share_max": 0.05} if ROWS < 10_000 else {}
+COLUMNS = "(pk int, ck int, v int, w text, PRIMARY KEY (pk, ck))"
+IN_PARTITION = 10
+
+
+def backfill(place: Place, *arguments: str) -> tuple[int, Any, str]:
+    """Exit code, JSON document and stderr of the command."""
+    config = str(place.folder / "cdcd.toml")
+    program = [sys.executable, "-m", "cdcd", "-c", config, "backfill", *arguments]
+    done = subprocess.run(
+        [*program, "--name", place.name, "--json"], capture_output=True, check=False, text=True
+    )
+    return done.returncode, json.loads(done.stdout) if done.stdout else None, done.stderr
+
+
+def copy_of(place: Place, table: str) -> dict[str, Any]:
+    """How far the copy of a table is."""
+    _, document, _ = backfill(place, "--status")
+    copies = {each["table"]: each for each in document["copies"]} if document else {}
+    found: dict[str, Any] = copies.get(f"{place.name}.{table}", {})
+    return found
+
+
+def fill(place: Place, table: str, rows: int) -> None:
+    """Rows of ten to a partition."""
+    insert = place.session.prepare(
+        f"INSERT INTO {place.name}.{table} (pk, ck, v, w) VALUES (?, ?, ?, ?)"
+    )
+    values = [(*divmod(n, IN_PARTITION), n, f"old {n}") for n in range(rows)]
+    execute_concurrent_with_args(place.session, insert, values, concurrency=100)
+
+
+def copied_share(daemon: Daemon) -> float:
+    """How much of its copies the worker has done in this life of it, while they go on."""
+    _, body = daemon.get("/status")
+    return max((table["copied"] or 0.0 for table in body["tables"]), default=0.0) if body else 0.0
+
+
+class Changes(threading.Thread):
+    """Updates, inserts and deletes at a rate until it is told to end; they hit all rows."""
+
+    def __init__(self, place: Place, rows: int) -> None:
+        super().__init__()
+        self._place = place
+        self._rows = rows
+        self._ending = threading.Event()
+        self.failed: BaseException | None = None
+
+    def run(self) -> None:
+        """Write; a failure is the test's to see."""
+        try:
+            self._write()
+        except BaseException as error:  # noqa: BLE001  carried over to the test's thread
+            self.failed = error
+
+    def end(self) -> None:
+        """Write no more."""
+        self._ending.set()
+        self.join()
+        assert self.failed is None
+
+    def _write(self) -> None:
+        session, name = self._place.session, self._place.name
+        update = session.prepare(f"UPDATE {name}.items SET v = ? WHERE pk = ? AND ck = ?")
+        insert = session.prepare(f"INSERT INTO {name}.items (pk, ck, v, w) VALUES (?, ?, ?, ?)")
+        delete = session.prepare(f"DELETE FROM {name}.items WHERE pk = ? AND ck = ?")
+        sweep = session.prepare(f"DELETE FROM {name}.items WHERE pk = ?")
+        step, began = 20, time.monotonic()
+        for turn in range(1_000_000):
+            places = [
+                divmod((turn * 7919 + n * 104_729) % self._rows, IN_PARTITION) for n in range(step)
+            ]
+            statement, values = (
+                (update, [(turn, pk, ck) for pk, ck in places]),
+                (insert, [(pk, ck + IN_PARTITION // 2, turn, "new") for pk, ck in places]),
+                (delete, places),
+                (update, [(-turn, pk, ck) for pk, ck in places]),
+                (sweep, [(pk,) for pk, _ in places[:1]]),
+            )[turn % 5]
+            execute_concurrent_with_args(session, statement, values, concurrency=step)
+            if self._ending.wait(max(began + (turn + 1) * step / RATE - time.monotonic(), 0)):
+                return
+
+
+@pytest.mark.timeout(1800 if ROWS > 10_000 else 240)
+def test_copied_under_changes_through_kills(place: Place) -> None:
+    """Rows that are older than the table's log are copied while changes hit them and the worker is
+    killed three times: the target ends equal, each row was copied at most once, and each change is
+    in the topic once.
+    """
+    place.settings["source"] = {"settle_delays_seconds": [5, 30], **SLOWLY}
+    place.execute(f"CREATE TABLE $ks.items {COLUMNS}")
+    fill(place, "items", ROWS)
+    place.execute("ALTER TABLE $ks.items WITH cdc = {'enabled': true}")
+    changes = Changes(place, ROWS)
+    changes.start()
+    daemon = place.daemon("--table", f"{place.name}.items", start="snapshot")
+    daemon.start()
+    began = time.monotonic()
+    for _ in range(KILLS):
+        wait_until(lambda: copied_share(daemon) > KILL_AT, "a part of the copy", 600)
+        daemon.kill()
+        daemon.start()
+    wait_until(lambda: copy_of(place, "items").get("state") == "done", "the copy ends", 1200)
+    seconds = time.monotonic() - began
+    sys.stderr.write(f"copied {ROWS} rows in {seconds:.1f} s, with {KILLS} kills\n")
+    changes.end()
+    expect_equal(place, "items", ("pk", "ck"))
+    values = checker.read_topic(place.stack, f"{place.name}.{place.name}.items")
+    copied = Counter(
+        (v["after"]["pk"], v["after"]["ck"])
+        for v in values
+        if v["op"] == "r" and v["source"]["snapshot"] == "true"
+    )
+    assert len(copied) > ROWS / 2
+    assert max(copied.values()) == 1
+    assert daemon.stop() == 0
+
+
+@pytest.mark.timeout(240)
+def test_a_table_with_a_gap_goes_on_with_a_copy(place: Place) -> None:
+    """A table whose CDC was off needs a copy, says so, and goes on with `cdcd backfill`; without a
+    worker that command says who does the copying.
+    """
+    table = f"{place.name}.items"
+    place.execute(f"CREATE TABLE $ks.items {COLUMNS} WITH cdc = {{'enabled': true}}")
+    fill(place, "items", 50)
+    daemon = place.daemon("--table", table, start="snapshot")
+    daemon.start()
+    daemon.wait_ready()
+    wait_until(lambda: copy_of(place, "items").get("state") == "done", "the first copy")
+    expect_rows(place)
+    code, _, error = backfill(place, "other.items")
+    assert (code, "is not a table of" in error) == (2, True)
+
+    place.execute("ALTER TABLE $ks.items WITH cdc = {'enabled': false}")
+
+    def state() -> str:
+        _, body = daemon.get("/status")
+        tables = body["tables"] if body else []
+        return next((t["state"] for t in tables if t["table"] == table), "")
+
+    wait_until(lambda: state() == "needs_snapshot", "the table stops")
+    place.execute("UPDATE $ks.items SET v = 1000 WHERE pk = 1 AND ck = 1")
+    place.execute("INSERT INTO $ks.items (pk, ck, v, w) VALUES (100, 1, 1, 'while off')")
+    place.execute("ALTER TABLE $ks.items WITH cdc = {'enabled': true}")
+    daemon.kill()
+    assert backfill(place, table)[0] == 3
+    daemon.start()
+    wait_until(lambda: state() == "needs_snapshot", "the table still stops")
+    code, document, error = backfill(place, table)
+    assert (code, document["copies"][0]["state"]) == (0, "done"), error
+    place.execute("INSERT INTO $ks.items (pk, ck, v, w) VALUES (101, 1, 1, 'afterwards')")
+    expect_rows(place)
+    wait_until(lambda: state() == "running", "the table runs")
+
+
+def expect_rows(place: Place) -> None:
+    """The target ends with the source's rows."""
+    source = checker.source_rows(place.session, place.name, "items", ("pk", "ck"))
+
+    def different() -> list[str]:
+        target = checker.target_rows(place.stack, place.schema, "items", ("pk", "ck"))
+        return checker.differences(source, target)
+
+    try:
+        wait_until(lambda: not different(), "source and target equal")
+    except AssertionError as waited:
+        logs = [daemon.output[-3000:] for daemon in place.daemons]
+        pytest.fail("\n".join([str(waited), *different()[:20], *logs]))
