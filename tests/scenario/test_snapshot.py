@@ -18,7 +18,7 @@ from cassandra.concurrent import execute_concurrent_with_args
 from tests.scenario import checker
 from tests.scenario.conftest import Place
 from tests.scenario.daemon import Daemon, wait_until
-from tests.scenario.test_kill import expect_equal
+from tests.scenario.ending import expect_equal
 
 ROWS = int(os.environ.get("CDCD_SNAPSHOT_ROWS", "3000"))
 # Changes in a second that hit the rows meanwhile.
