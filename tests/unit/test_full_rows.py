@@ -33,7 +33,7 @@ class Base:
         """The row, or that it is gone."""
         self.asked.append(scope)
         gone = event("d", 0, {})
-        return Found((self.rows.get(scope, gone),), None)
+        return Found((self.rows.get(scope, gone),), None, scope)
 
 
 async def afters(base: Base, events: Sequence[ChangeEvent]) -> list[Mapping[str, object] | None]:
