@@ -98,7 +98,7 @@ class Asking:
         """What refreshes published."""
         return [e for e in self.events if e.identity is None]
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 10) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = 60) -> None:
         """Return when the condition holds."""
         async with asyncio.timeout(seconds):
             while not condition():  # noqa: ASYNC110  the stage tells nobody what it published
