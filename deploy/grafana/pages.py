@@ -1,5 +1,6 @@
 """What the dashboards show. Every metric of `docs/METRICS.md` is in a panel, which a test holds."""
 
+from copies import copies
 from panels import (
     RATE,
     Figure,
@@ -281,7 +282,7 @@ OVERVIEW = Page(
     "cdcd-overview",
     "cdcd: overview",
     "All tables and workers of a pipeline.",
-    (_STATE, _TABLES, _FLOW, _LATENCIES, _WORK, _correctness("table")),
+    (_STATE, _TABLES, _FLOW, _LATENCIES, _WORK, _correctness("table"), copies("table")),
 )
 
 TABLE = Page(
@@ -373,6 +374,7 @@ TABLE = Page(
         ),
         _LATENCIES,
         _correctness("instance"),
+        copies("instance"),
     ),
     one_table=True,
 )
