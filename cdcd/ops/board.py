@@ -159,7 +159,7 @@ class Board:
         self.metrics.topic_headroom_seconds.labels(table).set(seconds)
 
     def dropped(self, table: str, reason: str, changes: int = 1) -> None:
-        """Changes were left out on purpose; `reason` is one of a few words."""
+        """The sink left changes out on purpose; `reason` is one of a few words."""
         self.metrics.dropped.labels(table, reason).inc(changes)
 
     def rejected(self, table: str, reason: str, changes: int = 1) -> None:

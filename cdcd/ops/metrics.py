@@ -177,7 +177,10 @@ class Metrics:
             "table",
         )
         self.dropped = self._counter(
-            "cdcd_dropped_changes", "Changes left out on purpose.", "table", "reason"
+            "cdcd_dropped_changes",
+            "Changes that the sink left out on purpose, by reason: late, whose row is refreshed.",
+            "table",
+            "reason",
         )
         self.rejected = self._counter(
             "cdcd_rejected_changes",

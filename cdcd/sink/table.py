@@ -298,6 +298,8 @@ class Table:
             for move in prepared.slice.moves:
                 self.uncommitted[Partition(self.topic, move.partition)] = move.next_offset
         self._refusals.tell(work.batch, dead, seconds)
+        if late := sum(record.is_late for record in prepared.slice.records):
+            self._tools.board.dropped(self.name, "late", late)
 
     async def _commit(self, work: Write) -> list[Refused]:
         """Write a batch, and search it for the guilty if it is refused; gives the dead letters."""

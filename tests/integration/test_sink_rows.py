@@ -78,7 +78,7 @@ async def test_a_refresh_replaces_the_row(feed: Feed) -> None:
 async def test_late_changes_are_passed_over(feed: Feed) -> None:
     """A late change is older than what the row has: the refresh behind it is applied, not it."""
     late = replace(change(PLAIN, "c", (1, 1), {"a": "old", "b": "old"}), is_late=True)
-    async with sinking(feed.plan()):
+    async with sinking(feed.plan()) as board:
         await feed.publish(PLAIN, [change(PLAIN, "c", (1, 1), {"a": "new"})])
         await eventually(lambda: rows_of(feed), [(1, 1, "new", None)])
         # The second change is the sign that the first was seen.
@@ -86,6 +86,8 @@ async def test_late_changes_are_passed_over(feed: Feed) -> None:
         await eventually(lambda: rows_of(feed), [(1, 1, "new", None), (2, 1, "next", None)])
         await feed.publish(PLAIN, [change(PLAIN, "r", (1, 1), {"a": "new", "b": "old"})])
         await eventually(lambda: rows_of(feed), [(1, 1, "new", "old"), (2, 1, "next", None)])
+    labels = {"table": PLAIN.full_name, "reason": "late"}
+    assert board.metrics.registry.get_sample_value("cdcd_dropped_changes_total", labels) == 1
 
 
 async def test_big_batches_go_the_same_way(feed: Feed) -> None:
