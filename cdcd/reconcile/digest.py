@@ -262,7 +262,7 @@ class RowForm:
 
     def key_of(self, row: Sequence[Raw]) -> Key:
         """The key of a source row."""
-        pairs = zip(self._key_forms, row, strict=False)
+        pairs = zip(self._key_forms, row[: len(self.key)], strict=True)
         return tuple([form.canonical(raw) or b"" for form, raw in pairs])
 
     def cql_key(self, key: Key) -> Key:
@@ -293,11 +293,10 @@ class RowForm:
 
     def sql_bytes(self, names: Sequence[str]) -> list[str]:
         """The bytes of each column in PostgreSQL."""
-        expressions = zip(self._forms, self._expressions(names), strict=False)
+        expressions = zip(self._forms, self._expressions(names), strict=True)
         return [f"{form.sent.function}({sent})" for form, sent in expressions]
 
     def _expressions(self, names: Sequence[str]) -> list[str]:
         return [
-            form.sent.sql.replace("{}", name)
-            for form, name in zip(self._forms, names, strict=False)
+            form.sent.sql.replace("{}", name) for form, name in zip(self._forms, names, strict=True)
         ]

@@ -8,6 +8,7 @@ import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from enum import IntEnum
+from itertools import takewhile
 
 from cdcd.model.change import (
     AvroValue,
@@ -248,9 +249,7 @@ class LogDecoder:
         return operation
 
     def _unreadable(self, message: str) -> TableStopped:
-        return TableStopped(
-            self._table.full_name, message, "a newer cdcd may know it", needs_snapshot=False
-        )
+        return TableStopped(self._table.full_name, message, "a newer cdcd may know it")
 
     def _change(
         self,
@@ -286,10 +285,9 @@ class LogDecoder:
 
     def _clustering_of(self, row: RawRow) -> tuple[AvroValue, ...]:
         found = self._clustering(row)
-        if None in found and any(
-            value is None and row[at] is not None
-            for at, value in zip(self._clustering_at, found, strict=True)
-        ):
+        if None in found and [v is None for v in found] != [
+            row[at] is None for at in self._clustering_at
+        ]:
             raise self._unreadable("its log has an empty value in a key")
         return found
 
@@ -316,8 +314,7 @@ class LogDecoder:
         )
 
     def _prefix(self, row: RawRow) -> tuple[AvroValue, ...]:
-        values = self._clustering_of(row)
-        return values[: next((n for n, v in enumerate(values) if v is None), len(values))]
+        return tuple(takewhile(lambda value: value is not None, self._clustering_of(row)))
 
     def _check_clustering(self, operation: LogOperation, clustering: tuple[AvroValue, ...]) -> None:
         """Raise TableStopped unless such a change may lack a part of its clustering key."""
@@ -352,21 +349,19 @@ def serialized_key(parts: Sequence[bytes]) -> bytes:
 def groups(rows: Iterable[RawRow]) -> list[list[RawRow]]:
     """Rows of one read, cut where stream or time changes; they come in that order per stream."""
     found: list[list[RawRow]] = []
-    group: list[RawRow] = []
     stream = time = None
     for row in rows:
         if row[_TIME] == time and row[_STREAM] == stream:
-            group.append(row)
+            found[-1].append(row)
         else:
-            group = [row]
             stream, time = row[_STREAM], row[_TIME]
-            found.append(group)
+            found.append([row])
     return found
 
 
 def last_group(rows: Sequence[RawRow]) -> int:
     """Where the last group of some rows begins."""
-    at = len(rows) - 1
+    at = len(rows)
     while at > 0 and rows[at - 1][:_SEQ] == rows[-1][:_SEQ]:
         at -= 1
-    return max(at, 0)
+    return at

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from cdcd.model.change import Identity, Operation
+from cdcd.model.change import ChangeEvent, Elements, Identity, Operation
 from cdcd.model.errors import TableStopped, Transient
 from cdcd.model.position import min_timeuuid
 from cdcd.source.decode import LogDecoder, groups, last_group, log_columns, serialized_key
@@ -183,7 +183,7 @@ def test_several_rows_of_a_group_stay_in_order() -> None:
     events = decode(*rows)
     assert [e.clustering[1] for e in events] == [0, 1, 2]
     assert [e.identity.seq for e in events if e.identity] == [0, 1, 2]
-    assert len({e.token for e in events}) == 1
+    assert {(e.partition, e.token) for e in events} == {((1,), 4)}
 
 
 def test_a_group_without_end_is_read_again() -> None:
@@ -231,12 +231,66 @@ def test_rows_are_cut_into_groups() -> None:
 def test_the_last_group_of_a_page() -> None:
     """The last group is all rows at the end with the stream and time of the last one."""
     later = min_timeuuid(2000)
-    rows = [log_row(UPDATE), *(log_row(UPDATE, **{"cdc$time": later}) for _ in range(3))]
-    assert [last_group(rows[:n]) for n in range(5)] == [0, 0, 1, 1, 1]
+    rows = [*(log_row(UPDATE),) * 2, *(log_row(UPDATE, **{"cdc$time": later}) for _ in range(3))]
+    assert [last_group(rows[:n]) for n in range(6)] == [0, 0, 0, 2, 2, 2]
+    assert last_group([*rows, log_row(UPDATE, **{"cdc$stream_id": bytes(16)})]) == 5
+
+
+def test_images_show_collections_whole() -> None:
+    """A collection of an image is its value, and one that is null is not shown."""
+    spec = table({"p:p": "int", "r:s": "set<int>", "r:u": "set<int>"})
+    members = b"\0\0\0\1\0\0\0\4" + number(7)
+    image = row_of(spec, 0, s=members, **{"cdc$end_of_batch": None})
+    (event,) = decode(image, row_of(spec, UPDATE, s=members), spec=spec)
+    assert event.before == {"s": [7]}
 
 
 def test_only_wanted_tokens_are_decoded() -> None:
     """Changes of partitions with other tokens are passed over, whole groups of them."""
-    rows = [log_row(UPDATE, p=number(1)), log_row(UPDATE, p=b"", **{"cdc$time": b"x" * 16})]
+    bad = log_row(UPDATE, p=b"", **{"cdc$time": b"x" * 16})
+    rows = [log_row(UPDATE, p=number(1)), bad, log_row(UPDATE, p=number(2))]
     found = LogDecoder(SPEC, len).changes(rows, holds=lambda token: token == len(number(1)))
-    assert [event.partition for event in found] == [(1,)]
+    assert [event.partition for event in found] == [(1,), (2,)]
+
+
+def test_groups_of_one_row_and_of_two() -> None:
+    """Of groups that follow each other every row is a change, in order."""
+    later, last = min_timeuuid(2000), min_timeuuid(3000)
+    rows = [
+        log_row(UPDATE, b=number(0)),
+        log_row(UPDATE, **{"cdc$time": later, "cdc$end_of_batch": None, "b": number(1)}),
+        log_row(INSERT, **{"cdc$time": later, "b": number(2)}),
+        log_row(UPDATE, **{"cdc$time": last, "b": number(3)}),
+    ]
+    assert [event.clustering[1] for event in decode(*rows)] == [0, 1, 2, 3]
+
+
+MEMBERS = table({"p:p": "int", "r:a": "set<int>", "r:b": "set<int>", "r:c": "int"})
+
+
+def test_columns_after_collections() -> None:
+    """A collection has three columns in the log; what was put, removed and set is each its own."""
+    seven, eight = (b"\0\0\0\1\0\0\0\4" + number(n) for n in (7, 8))
+    row = row_of(
+        MEMBERS,
+        UPDATE,
+        **{"a": seven, "cdc$deleted_elements_a": eight},
+        **{"b": eight, "cdc$deleted_b": TRUE, "c": number(9)},
+    )
+    assert one(row, MEMBERS) == ChangeEvent(
+        table=MEMBERS,
+        op=Operation.UPDATE,
+        partition=(1,),
+        clustering=(),
+        time_us=1_000_000,
+        token=4,
+        identity=Identity(STREAM, TIME, 0),
+        values={"b": [8], "c": 9},
+        elements={"a": Elements([7], (8,))},
+    )
+
+
+def test_a_collection_that_is_deleted() -> None:
+    """A collection's mark alone sets it to null, whichever collection it is."""
+    event = one(row_of(MEMBERS, UPDATE, **{"cdc$deleted_b": TRUE}), MEMBERS)
+    assert (dict(event.values), event.nulls, dict(event.elements)) == ({}, ("b",), {})
