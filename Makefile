@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 LOCK := deploy/image/requirements.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down check lint format test unit bench bench-cpu bench-catchup limits page-pictures dist lock audit random model late bench-idle verify-proof simulate poison bench-sink snapshot-proof
+.PHONY: help demo up down check lint format test unit bench bench-cpu bench-catchup limits page-pictures dist lock audit random model late bench-idle verify-proof simulate poison bench-sink snapshot-proof drills
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -119,3 +119,6 @@ simulate: $(VENV)/.made ## More seeds of the sink's simulation: SEEDS=10000
 poison: $(VENV)/.made ## 1,000 changes that PostgreSQL refuses among 100,000 good ones, and their replay
 	@CDCD_POISON_ROWS=101000 CDCD_POISON_EVERY=101 $(BIN)/pytest -q --timeout 1800 --durations 1 \
 		tests/integration/test_dead_letters.py -k test_poison_among_good_rows
+
+drills: $(VENV)/.made ## Every drill on the local stack, 200 kills among them: .local/drills.json; takes an hour
+	@$(BIN)/python -m tests.drills $(KINDS)

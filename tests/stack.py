@@ -29,13 +29,18 @@ class Stack:
     postgres_admin: str
 
 
+def file() -> Path:
+    """Where the stack is described."""
+    return Path(os.environ.get("CDCD_TEST_STACK") or LOCAL)
+
+
 def load() -> Stack:
     named = os.environ.get("CDCD_TEST_STACK")
     if not named:
         # Cheap when all is up: the command only starts what is missing.
         up = [sys.executable, str(ROOT / "deploy" / "local" / "stack.py"), "up"]
         subprocess.run(up, check=True, stdout=sys.stderr)
-    found = json.loads(Path(named or LOCAL).read_text())
+    found = json.loads(file().read_text())
     node = found["scylla"]
     if real := os.environ.get("CDCD_TEST_SCYLLA"):
         host, _, port = real.partition(":")

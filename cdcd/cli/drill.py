@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 
 import click
 from rich.console import Console
@@ -14,6 +15,7 @@ from cdcd.config.settings import Settings
 from cdcd.drill.kinds import KINDS, Kind
 from cdcd.drill.outcome import Outcome
 from cdcd.drill.place import Place
+from cdcd.drill.stack import FILE, LocalStack
 from cdcd.model.errors import ExitCode
 from cdcd.ops.audit import audit
 from cdcd.ops.logs import redact_text
@@ -32,6 +34,14 @@ DIFFERENT_SHOWN_MAX = 20
     metavar="N",
     help="Changes that are written each second meanwhile.",
 )
+@click.option(
+    "--stack",
+    type=click.Path(path_type=Path),
+    default=FILE,
+    show_default=True,
+    metavar="FILE",
+    help="The local stack, for kinds that disturb servers.",
+)
 @click.option("--keep", is_flag=True, help="Leave table, topics and rows there.")
 @click.option("--yes", is_flag=True, help="Do it; without, it is only said what would be done.")
 @json_option
@@ -41,6 +51,7 @@ def drill(  # noqa: PLR0913, PLR0917  click passes each option as an argument
     kind: str,
     rounds: int,
     rate: int,
+    stack: Path,
     keep: bool,
     yes: bool,
     as_json: bool,
@@ -49,6 +60,7 @@ def drill(  # noqa: PLR0913, PLR0917  click passes each option as an argument
 
     A drill has a table, a pipeline and workers of its own on the servers that the
     settings name, and takes them away at the end; other pipelines are not touched.
+    Kinds that disturb servers are for the local stack alone.
     In the end each log row has to be in the topic once, and the target has to have
     the source's rows. Each round's recovery is timed.
 
@@ -58,6 +70,7 @@ def drill(  # noqa: PLR0913, PLR0917  click passes each option as an argument
     chosen = KINDS[kind]
     place = Place.new(chosen)
     settings = invocation.settings({"name": place.pipeline, "postgres.target_schema": place.schema})
+    local = LocalStack.read(stack, settings) if chosen.needs_stack else None
     names = {"pipeline": place.pipeline, "table": place.full_name, "schema": place.schema}
     if not yes:
         if as_json:
@@ -66,11 +79,11 @@ def drill(  # noqa: PLR0913, PLR0917  click passes each option as an argument
             _preview(console(), chosen, place, settings, rounds)
         return ExitCode.DONE
     # Imported late, so that --help needs no client library.
-    from cdcd.drill.run import Request  # noqa: PLC0415
+    from cdcd.drill.ground import Request  # noqa: PLC0415
     from cdcd.drill.run import drill as run  # noqa: PLC0415
 
     audit("drill", place.pipeline, kind=kind, rounds=rounds)
-    request = Request(chosen, place, rounds, rate, invocation.file, keep)
+    request = Request(chosen, place, rounds, rate, invocation.file, keep, local)
     outcome = asyncio.run(run(settings, request, lambda text: click.echo(text, err=True)))
     if as_json:
         click.echo(json.dumps({**outcome.as_json(), **names, "done": True}, indent=2))
@@ -82,6 +95,7 @@ def drill(  # noqa: PLR0913, PLR0917  click passes each option as an argument
 def _preview(out: Console, kind: Kind, place: Place, settings: Settings, rounds: int) -> None:
     """What it would make, and where."""
     scylla, kafka = ",".join(settings.scylla.hosts), settings.kafka.bootstrap_servers
+    disturbed = "servers of the local stack are" if kind.needs_stack else "nothing else is"
     postgres = redact_text(settings.postgres.dsn.get_secret_value())
     lines = [
         f"drill {kind.name}, {rounds} rounds, each of which {kind.does}",
@@ -89,7 +103,7 @@ def _preview(out: Console, kind: Kind, place: Place, settings: Settings, rounds:
         f"  Kafka       {kafka}: topics and groups {place.pipeline}.*",
         f"  registry    {settings.registry.url}: the subjects of these topics",
         f"  PostgreSQL  {postgres}: schema {place.schema}, and this pipeline's rows in schema cdcd",
-        f"  here        {kind.workers} x cdcd run, and no other process is disturbed",
+        f"  here        {kind.workers} x cdcd run, and {disturbed} disturbed",
         "nothing is done yet: --yes holds the drill",
     ]
     for line in lines:

@@ -6,7 +6,7 @@ Everything is named `cdcd_drill…`, and is taken away at the end.
 import asyncio
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +14,11 @@ from typing import Any
 
 from cdcd.config.settings import Settings
 from cdcd.drill import witness
+from cdcd.drill.cable import Cable
 from cdcd.drill.kinds import Kind
 from cdcd.drill.outcome import Verdict, judged
 from cdcd.drill.place import Place
+from cdcd.drill.stack import LocalStack
 from cdcd.drill.worker import Worker
 from cdcd.drill.writer import Writer
 from cdcd.model.errors import CdcdError, ConfigurationError, Fatal, Transient
@@ -28,14 +30,29 @@ from cdcd.transport.sweep import sweep
 # A beat is a row in each of so many partitions: together they are in nearly every lane, and in
 # every partition of the topic.
 BEAT_ROWS = 64
-RECOVERY_SECONDS_MAX = 120.0
+# Longer than a stage may stand still before its process ends, and its supervisor starts it again.
+RECOVERY_SECONDS_MAX = 180.0
 # Late rows come with the first settling pass.
 ENDING_SECONDS_MAX = 180.0
 LOOK_SECONDS = 0.02
 REPLICAS_MAX = 3
 
 _BEAT = "INSERT INTO {t} (pk, ck, b) VALUES (?, 0, ?)"
+_BEAT_WITH = "INSERT INTO {t} (pk, ck, b, {column}) VALUES (?, 0, ?, ?)"
 _SEEN = 'SELECT count(*) FROM "{s}"."{t}" WHERE pk < 0 AND b >= $1'
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What drill, how often, and with how many writes a second. `file` has the settings."""
+
+    kind: Kind
+    place: Place
+    rounds: int
+    rate_per_second: int
+    file: Path | None = None
+    keep: bool = False
+    stack: LocalStack | None = None
 
 
 class NotRecovered(CdcdError):
@@ -53,15 +70,39 @@ class Ground:
     pool: Pool
     registry: Registry
     writer: Writer
+    tell: Callable[[str], None]
+    stack: LocalStack | None = None
     workers: list[Worker] = field(default_factory=list)
+    cables: dict[str, Cable] = field(default_factory=dict)
     beats: int = 0
+    columns: int = 0
 
-    async def beat(self) -> int:
-        """Write a row to each of many partitions; gives the beat's number."""
+    @property
+    def stack_in_reach(self) -> LocalStack:
+        """The local stack, for a kind that disturbs servers."""
+        if self.stack is None:
+            raise ConfigurationError("this drill disturbs servers, and has no local stack")
+        return self.stack
+
+    async def beat(self, column: str | None = None) -> int:
+        """Write a row to each of many partitions, with text in a column if one is named; gives the
+        beat's number.
+        """
         self.beats += 1
         rows = [(-1 - number, self.beats) for number in range(BEAT_ROWS)]
-        await self.writer.write(_BEAT, rows)
+        if column is None:
+            await self.writer.write(_BEAT, rows)
+        else:
+            cql = _BEAT_WITH.replace("{column}", column)
+            await self.writer.write(cql, [(*row, f"beat {self.beats}") for row in rows])
         return self.beats
+
+    async def add_column(self) -> str:
+        """Add a column to the source's table; gives its name."""
+        self.columns += 1
+        name = f"x{self.columns}"
+        await self.session.query(f"ALTER TABLE {self.place.full_name} ADD {name} text")
+        return name
 
     async def seen(self, beat: int) -> float:
         """When all of a beat is in PostgreSQL. Raises NotRecovered when that does not happen."""
@@ -111,24 +152,28 @@ class Ground:
 
 @asynccontextmanager
 async def prepared(
-    kind: Kind, place: Place, settings: Settings, rate_per_second: int, *, keep: bool
+    request: Request, settings: Settings, tell: Callable[[str], None]
 ) -> AsyncIterator[Ground]:
     """Make the table, and take everything away at the end unless it is to be kept."""
+    kind, place = request.kind, request.place
     async with (
         Session.open(settings.scylla) as session,
         Pool(settings.postgres, "cdcd drill") as pool,
         Registry(settings.registry) as registry,
     ):
-        writer = Writer(session, place.full_name, rate_per_second)
-        ground = Ground(kind, place, settings, session, pool, registry, writer)
+        writer = Writer(session, place.full_name, request.rate_per_second)
+        ground = Ground(kind, place, settings, session, pool, registry, writer, tell, request.stack)
         made = await _make(session, place, tablets=kind.tablets)
         try:
             yield ground
         finally:
             for worker in ground.workers:
                 worker.kill()
-            if not keep:
-                await _sweep(ground, keyspace_too=made)
+            if not request.keep:
+                try:
+                    await _sweep(ground, keyspace_too=made)
+                except CdcdError as error:
+                    tell(f"what is named {place.pipeline} could not be taken away: {error}")
 
 
 def hire(ground: Ground, file: Path | None, more: Mapping[str, str], folder: Path) -> None:
@@ -185,7 +230,6 @@ async def _sweep(ground: Ground, *, keyspace_too: bool) -> None:
         (place.keyspace,),
     ):
         await ground.session.query(f"DROP KEYSPACE IF EXISTS {place.keyspace}")
-    await sweep(ground.settings.kafka, ground.registry, place.pipeline)
     async with ground.pool.transaction() as connection:
         for table in (place.table, f"{place.table}__static"):
             await connection.execute(f'DROP TABLE IF EXISTS "{place.schema}"."{table}" CASCADE')
@@ -200,3 +244,4 @@ async def _sweep(ground: Ground, *, keyspace_too: bool) -> None:
         others = "SELECT count(*) FROM cdcd.targets WHERE target_schema = $1"
         if not await connection.fetchval(others, place.schema):
             await connection.execute(f'DROP SCHEMA IF EXISTS "{place.schema}" CASCADE')
+    await sweep(ground.settings.kafka, ground.registry, place.pipeline)

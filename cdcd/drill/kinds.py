@@ -29,5 +29,55 @@ _KINDS = (
         "the stop",
         workers=2,
     ),
+    Kind(
+        "poison",
+        "writes rows that PostgreSQL refuses, and mends and replays their dead letters",
+        "the replay",
+    ),
+    Kind("schema", "adds a column and writes to it at once", "the ALTER TABLE"),
+    Kind(
+        "database",
+        "takes PostgreSQL away for two seconds, killed and stopped in turn",
+        "PostgreSQL's first answer",
+        needs_stack=True,
+    ),
+    Kind(
+        "broker",
+        "takes Kafka away for two seconds, killed and stopped in turn",
+        "Kafka's first answer",
+        needs_stack=True,
+    ),
+    Kind(
+        "cluster",
+        "takes ScyllaDB away for two seconds",
+        "ScyllaDB's first answer",
+        needs_stack=True,
+    ),
+    Kind(
+        "registry",
+        "takes the registry away while a column is added, killed and stopped in turn",
+        "the registry's first answer",
+        needs_stack=True,
+    ),
+    Kind(
+        "partition",
+        "cuts, swallows, half-opens or delays what passes between worker and one server, for three"
+        " seconds; 16 rounds have each with each server",
+        "the healing, or the beginning of the delays",
+        needs_stack=True,
+    ),
+    Kind(
+        "generation",
+        "gives the whole cluster other streams",
+        "the switch",
+        needs_stack=True,
+    ),
+    Kind(
+        "tablets",
+        "gives the table more tablets, then fewer",
+        "the switch",
+        needs_stack=True,
+        tablets=True,
+    ),
 )
 KINDS = {kind.name: kind for kind in _KINDS}

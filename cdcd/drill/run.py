@@ -5,48 +5,44 @@ the witness.
 import asyncio
 import random
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+import signal
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
 
 from cdcd.config.settings import Settings
-from cdcd.drill.ground import Ground, NotRecovered, hire, log_folder, prepared
-from cdcd.drill.kinds import Kind
+from cdcd.drill.ground import Ground, NotRecovered, Request, hire, log_folder, prepared
 from cdcd.drill.outcome import Outcome
-from cdcd.drill.place import Place
-from cdcd.drill.rounds import ROUNDS
+from cdcd.drill.rounds import ROUNDS, SETUPS
 
 # A round begins at a random moment up to so long after the one before.
 BETWEEN_SECONDS_MAX = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What drill, how often, and with how many writes a second. `file` has the settings."""
-
-    kind: Kind
-    place: Place
-    rounds: int
-    rate_per_second: int
-    file: Path | None = None
-    keep: bool = False
 
 
 async def drill(settings: Settings, request: Request, tell: Callable[[str], None]) -> Outcome:
     """Run a drill; `settings` name its pipeline and target schema. Raises CdcdError when it could
     not be held; what it finds is in the outcome.
     """
-    folder = log_folder()
-    async with prepared(
-        request.kind, request.place, settings, request.rate_per_second, keep=request.keep
-    ) as ground:
-        hire(ground, request.file, {}, folder)
+    # A drill that is told to end takes its workers and its things with it, as at a Ctrl-C.
+    interrupt = partial(signal.raise_signal, signal.SIGINT)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, interrupt)
+    async with (
+        prepared(request, settings, tell) as ground,
+        SETUPS.get(request.kind.name, _nothing_more)(ground) as more,
+    ):
+        folder = log_folder()
+        hire(ground, request.file, more, folder)
         outcome = await _with_writes(ground, request, tell)
     if outcome.exit_code:
         tell(f"the workers' logs are in {folder}")
     else:
         shutil.rmtree(folder)
     return outcome
+
+
+@asynccontextmanager
+async def _nothing_more(_: Ground) -> AsyncIterator[Mapping[str, str]]:
+    yield {}
 
 
 async def _with_writes(ground: Ground, request: Request, tell: Callable[[str], None]) -> Outcome:

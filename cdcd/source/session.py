@@ -21,6 +21,7 @@ from cassandra import (
     ProtocolVersion,
     RequestExecutionException,
     Unauthorized,
+    UnresolvableContactPoints,
 )
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import (
@@ -133,8 +134,8 @@ class Session:
             self._cluster = None
 
     def _connect(self) -> None:
-        self._cluster = _cluster(self._settings)
         try:
+            self._cluster = _cluster(self._settings)
             self._rows = self._cluster.connect()
             self._raw = self._cluster.connect()
         except (*_FAILURES, OSError) as error:
@@ -278,6 +279,9 @@ def failure(error: Exception, doing: str) -> CdcdError:
         return ConfigurationError(
             "ScyllaDB: the user or password is wrong", "see username and password in [scylla]"
         )
+    if isinstance(error, UnresolvableContactPoints):
+        what = f"ScyllaDB: {doing}: none of the hosts' names is known"
+        return Transient(what, "is hosts in [scylla] right, and does the name service answer?")
     if isinstance(error, Unauthorized):
         return ConfigurationError(f"ScyllaDB: {doing}: {error}", "grant the user SELECT")
     if isinstance(error, InvalidRequest | SyntaxException):

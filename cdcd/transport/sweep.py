@@ -12,19 +12,13 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from cdcd.config.settings import KafkaSettings
+from cdcd.ops.retry import Backoff, retrying
 from cdcd.transport.consumer import group_of
 from cdcd.transport.kafka import client_properties, failure
 from cdcd.transport.registry import Registry
 from cdcd.transport.topics import Topics, source_group
 
-_GONE = frozenset(
-    {
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-        KafkaError.GROUP_ID_NOT_FOUND,
-        # Its last member's session has not ended yet; the broker forgets an empty group by itself.
-        KafkaError.NON_EMPTY_GROUP,
-    }
-)
+_GONE = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.GROUP_ID_NOT_FOUND})
 
 
 async def sweep(settings: KafkaSettings, registry: Registry, pipeline: str) -> None:
@@ -41,7 +35,12 @@ async def sweep(settings: KafkaSettings, registry: Registry, pipeline: str) -> N
     if topics:
         await _deleted(lambda: admin.delete_topics(topics, request_timeout=limit), limit)
     groups = [source_group(pipeline), group_of(pipeline)]
-    await _deleted(lambda: admin.delete_consumer_groups(groups, request_timeout=limit), limit)
+
+    async def forget_groups() -> None:
+        await _deleted(lambda: admin.delete_consumer_groups(groups, request_timeout=limit), limit)
+
+    # Static members, which have left without a word, are in their group until their session ends.
+    await retrying(forget_groups, Backoff(), limit_seconds=2 * settings.session_timeout_seconds)
 
 
 async def _deleted(ask: Callable[[], dict[str, "Future[Any]"]], limit_seconds: float) -> None:

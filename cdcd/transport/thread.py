@@ -23,6 +23,8 @@ class OneThread:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
             await asyncio.wait([future])
+            if not future.cancelled():
+                future.exception()  # looked at: whoever was cancelled has no use for it
             raise
 
     def close(self) -> None:

@@ -1,12 +1,11 @@
 """Several workers of one pipeline: lanes and partitions move, and no change is lost or doubled."""
 
-import signal
 from collections.abc import Callable
 
 import pytest
 
 from tests.scenario.conftest import Place
-from tests.scenario.daemon import Daemon, wait_until
+from tests.scenario.daemon import Daemon
 from tests.scenario.ending import Writer, expect_equal
 
 MakeTable = Callable[[str], None]
@@ -52,22 +51,6 @@ def test_the_other_takes_over(place: Place, workers: tuple[Daemon, Daemon]) -> N
     workers[0].kill()
     writer.join()
     expect_equal(place, "items", ("pk", "ck"))
-
-
-@pytest.mark.timeout(240)
-def test_a_stalled_worker_that_wakes_up(place: Place, workers: tuple[Daemon, Daemon]) -> None:
-    """A worker that was stopped until its lanes were gone publishes nothing in their name."""
-    stalled, other = workers
-    writer = Writer(place, 8000)
-    writer.start()
-    writer.wait_for(2000)
-    stalled.signal(signal.SIGSTOP)
-    alone = changes_of(other)
-    writer.join()
-    wait_until(lambda: changes_of(other) >= alone + 3000, "the other one's taking over")
-    stalled.signal(signal.SIGCONT)
-    expect_equal(place, "items", ("pk", "ck"))
-    assert stalled.is_running, stalled.output[-1000:]
 
 
 @pytest.mark.timeout(240)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -204,16 +205,21 @@ def _write_outputs(state: State) -> None:
     if state.auth:
         node |= {"username": scylla.USER, "password": scylla.PASSWORD}
         login = f'username = "{scylla.USER}"\npassword = "{scylla.PASSWORD}"\n'
-    outputs = {
+    outputs: dict[str, object] = {
         "scylla": node,
         "kafka": kafka.SERVICE.address(state),
         "registry": registry.url(state),
         "postgres": postgres.url(state),
         "postgres_admin": postgres.url(state, "postgres"),
         "config": str(state.folder / "cdcd.toml"),
+        "control": [sys.executable, str(Path(__file__).parents[1] / "stack.py")],
         "pids": {name: p.pid for name, p in state.procs.items()},
         "logs": {name: str(state.log(name)) for name in SERVICES},
     }
+    # A stack that was made by an older version has no such listener.
+    for name in ("kafka_behind", "kafka_proxy"):
+        if name in ports:
+            outputs[name] = f"127.0.0.1:{ports[name]}"
     config = _CONFIG.format(
         scylla=ports["scylla"],
         login=login,

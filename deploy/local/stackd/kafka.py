@@ -15,15 +15,16 @@ _HEAP_MEGABYTES = 512
 
 # The short timeouts are for tests of crashes: a client that asks for less than the default must
 # not be refused, a dead producer's transaction must not be waited for long, and a broker that was
-# killed must not wait for its own former session (9 s) when it comes back.
+# killed must not wait for its own former session (9 s) when it comes back. Who comes in BEHIND is
+# told to come to the port where a test's or drill's proxy listens.
 _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{broker}
+listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller},BEHIND://127.0.0.1:{behind}
+advertised.listeners=PLAINTEXT://127.0.0.1:{broker},BEHIND://127.0.0.1:{proxy}
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,BEHIND:PLAINTEXT
 log.dirs={logs}
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
@@ -75,6 +76,8 @@ def _start(state: State, archive: Archive | None) -> procs.Proc:
             _PROPERTIES.format(
                 broker=state.ports["kafka"],
                 controller=state.ports["kafka_controller"],
+                behind=state.ports["kafka_behind"],
+                proxy=state.ports["kafka_proxy"],
                 logs=data / "logs",
             )
         )

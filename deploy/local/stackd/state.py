@@ -17,7 +17,10 @@ from stackd.errors import StackError
 from stackd.procs import Proc
 
 STATE_FILE = "state.json"
-PORT_NAMES = ("postgres", "kafka", "kafka_controller", "registry", "scylla", "scylla_storage")
+PORT_NAMES = (
+    *("postgres", "kafka", "kafka_controller", "kafka_behind", "kafka_proxy"),
+    *("registry", "scylla", "scylla_storage"),
+)
 # Below the kernel's ephemeral range: while a server is down for a test, no outgoing connection of
 # another program may be given its port.
 _PORTS = range(20_000, 32_000)

@@ -1,0 +1,81 @@
+"""Every kind of drill on the local stack, in full: `make drills`.
+
+    python -m tests.drills [KIND...]
+
+CDCD_DRILL_ROUNDS sets how many rounds each kind has, CDCD_DRILL_KILLS those of the kill drill.
+Starts the local stack if need be. Writes `.local/drills.json`, and the table in docs/DRILLS.md once
+every kind was held. Ends with 1 unless nothing was lost or doubled.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from cdcd.drill.kinds import KINDS
+from tests import stack as local
+
+ROUNDS = int(os.environ.get("CDCD_DRILL_ROUNDS", "10"))
+# A partition drill has each trouble with each server in 16 rounds.
+OWN_ROUNDS = {"kill": int(os.environ.get("CDCD_DRILL_KILLS", "200")), "partition": 16}
+RESULTS = local.LOCAL.with_name("drills.json")
+PAGE = local.ROOT / "docs" / "DRILLS.md"
+_TABLE = re.compile(r"(?<=<!-- made by make drills -->\n).*?(?=<!-- end -->)", re.DOTALL)
+_HEAD = "| drill | rounds | changes | lost | twice | half within | 95 of 100 within | all within |"
+
+
+def hold(kind: str) -> dict[str, Any]:
+    """Hold one; what it prints meanwhile is shown."""
+    stack = local.file()
+    command = [sys.executable, "-m", "cdcd", "-c", str(stack.with_name("cdcd.toml")), "drill", kind]
+    rounds = str(OWN_ROUNDS.get(kind, ROUNDS))
+    command += ["--stack", str(stack), "--rounds", rounds, "--yes", "--json"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=False, text=True)
+    if not done.stdout:
+        nothing = dict.fromkeys(("rounds", "changes", "lost", "duplicated"), 0)
+        times = dict.fromkeys(f"recovery_{share}_seconds" for share in ("p50", "p95", "max"))
+        why = f"exit code {done.returncode}"
+        return {"drill": kind, **nothing, "different": [], **times, "stuck": why}
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def is_clean(found: dict[str, Any]) -> bool:
+    """Whether nothing was lost, doubled or different, and everything came back."""
+    return not (found["stuck"] or found["lost"] or found["duplicated"] or found["different"])
+
+
+def table(results: Sequence[dict[str, Any]]) -> str:
+    """The results as docs/DRILLS.md has them."""
+    lines = [_HEAD, "|---|" + "---:|" * 7]
+    for found in results:
+        seconds = [f"{found[f'recovery_{share}_seconds']} s" for share in ("p50", "p95", "max")]
+        counts = [found[n] for n in ("rounds", "changes", "lost", "duplicated")]
+        lines.append("| " + " | ".join(map(str, (f"`{found['drill']}`", *counts, *seconds))) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def main(kinds: Sequence[str]) -> int:
+    """Hold them one after the other; gives the exit code."""
+    local.load()
+    results = []
+    for kind in kinds or KINDS:
+        print(f"==> {kind}: {KINDS[kind].does}", file=sys.stderr, flush=True)
+        results.append(hold(kind))
+        # After each, so that an interrupted run has said what it knows.
+        RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    bad = [found for found in results if not is_clean(found)]
+    if not bad:
+        print(table(results))
+        if not kinds:
+            PAGE.write_text(_TABLE.sub(lambda _: table(results), PAGE.read_text()))
+    for found in bad:
+        print(f"{found['drill']}: {found}", file=sys.stderr)
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
