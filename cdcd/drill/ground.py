@@ -182,7 +182,9 @@ def hire(ground: Ground, file: Path | None, more: Mapping[str, str], folder: Pat
     place = ground.place
     for number in range(ground.kind.workers):
         run = ("run", "--name", place.pipeline, "--instance", f"drill-{number}")
-        arguments = (*config, *run, "--table", place.full_name, "--http-port", "0")
+        # From the log's first row on: each is to be in the topic.
+        table = ("--table", place.full_name, "--start", "log")
+        arguments = (*config, *run, *table, "--http-port", "0")
         environment = {"CDCD_POSTGRES__TARGET_SCHEMA": place.schema, **more}
         log = folder / f"worker-{number}.log"
         ground.workers.append(Worker(arguments, environment, log))

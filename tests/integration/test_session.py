@@ -144,6 +144,13 @@ async def test_nobody_there_is_transient(stack: Stack) -> None:
             pass
 
 
+async def test_a_name_that_is_not_known_is_transient(stack: Stack) -> None:
+    """Hosts whose names the name service does not know, or does not know just now, are away."""
+    settings = settings_of(stack).model_copy(update={"hosts": ("nowhere.invalid",)})
+    with pytest.raises(Transient, match="names is known"):
+        await Session(settings).connect()
+
+
 @pytest.mark.parametrize("key", ["1", "-5", "2147483647"])
 async def test_tokens_are_the_servers(ks: Keyspace, key: str) -> None:
     """The token of a partition key is the one that the server computes."""
