@@ -32,8 +32,8 @@ from cdcd.transport.sweep import sweep
 BEAT_ROWS = 64
 # Longer than a stage may stand still before its process ends, and its supervisor starts it again.
 RECOVERY_SECONDS_MAX = 180.0
-# Late rows come with the first settling pass.
-ENDING_SECONDS_MAX = 180.0
+# Beyond the last settling pass, which may still bring late rows.
+ENDING_SECONDS_MAX = 120.0
 LOOK_SECONDS = 0.02
 REPLICAS_MAX = 3
 
@@ -76,6 +76,7 @@ class Ground:
     cables: dict[str, Cable] = field(default_factory=dict)
     beats: int = 0
     columns: int = 0
+    keep: bool = False
 
     @property
     def stack_in_reach(self) -> LocalStack:
@@ -129,7 +130,8 @@ class Ground:
 
     async def verdict(self) -> Verdict:
         """Compare until all is equal, or the limit is over."""
-        ends = time.monotonic() + ENDING_SECONDS_MAX
+        settled_seconds = self.settings.source.settle_delays_seconds[-1]
+        ends = time.monotonic() + settled_seconds + ENDING_SECONDS_MAX
         while True:
             with suppress(Transient):
                 found = await self._compare()
@@ -169,7 +171,7 @@ async def prepared(
         finally:
             for worker in ground.workers:
                 worker.kill()
-            if not request.keep:
+            if not (request.keep or ground.keep):
                 try:
                     await _sweep(ground, keyspace_too=made)
                 except CdcdError as error:

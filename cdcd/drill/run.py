@@ -33,8 +33,10 @@ async def drill(settings: Settings, request: Request, tell: Callable[[str], None
         folder = log_folder()
         hire(ground, request.file, more, folder)
         outcome = await _with_writes(ground, request, tell)
+        # What was found can be looked at.
+        ground.keep = bool(outcome.exit_code)
     if outcome.exit_code:
-        tell(f"the workers' logs are in {folder}")
+        tell(f"nothing is taken away; the workers' logs are in {folder}")
     else:
         shutil.rmtree(folder)
     return outcome
