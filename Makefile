@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 LOCK := deploy/image/requirements.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down check lint format test unit bench bench-cpu bench-catchup limits page-pictures dist lock audit random model late bench-idle verify-proof simulate poison bench-sink snapshot-proof drills
+.PHONY: help demo up down check lint format test unit bench bench-cpu bench-catchup limits page-pictures dist lock audit random model late bench-idle verify-proof simulate poison bench-sink snapshot-proof drills mutants
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -122,3 +122,7 @@ poison: $(VENV)/.made ## 1,000 changes that PostgreSQL refuses among 100,000 goo
 
 drills: $(VENV)/.made ## Every drill on the local stack, 200 kills among them: .local/drills.json; takes an hour
 	@$(BIN)/python -m tests.drills $(KINDS)
+
+mutants: $(VENV)/.made ## Change the pure modules place by place: do their tests see it? Takes long
+	@$(BIN)/pip install --quiet --group mutants
+	@$(BIN)/python -m tests.mutants
