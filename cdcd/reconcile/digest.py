@@ -14,6 +14,7 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -57,8 +58,8 @@ class Sent:
     sql: str = "{}"
 
 
-def _counted(layout: struct.Struct) -> Callable[[tuple[int]], bytes]:
-    return lambda bound: layout.pack(*bound)
+def _counted(layout: struct.Struct, bound: tuple[int]) -> bytes:
+    return layout.pack(*bound)
 
 
 def _interval(bound: tuple[int, int, int]) -> bytes:
@@ -85,8 +86,8 @@ def _float_sql(kind: str) -> str:
     return f"CASE WHEN {{}} = 'NaN'::{kind} THEN 'NaN'::{kind} ELSE {{}} END"
 
 
-def _float(layout: struct.Struct) -> Callable[[float], bytes]:
-    return lambda bound: layout.pack(math.nan if math.isnan(bound) else bound)
+def _float(layout: struct.Struct, bound: float) -> bytes:
+    return layout.pack(math.nan if math.isnan(bound) else bound)
 
 
 _SENT = {
@@ -99,13 +100,13 @@ _SENT = {
     "varchar": Sent(25, "textsend", str.encode, "{}::text"),
     "numeric": Sent(25, "textsend", _number, "trim_scale({})::text"),
     "jsonb": Sent(25, "textsend", _document, "{}::text"),
-    "real": Sent(700, "float4send", _float(_FLOAT), _float_sql("float4")),
-    "double precision": Sent(701, "float8send", _float(_DOUBLE), _float_sql("float8")),
+    "real": Sent(700, "float4send", partial(_float, _FLOAT), _float_sql("float4")),
+    "double precision": Sent(701, "float8send", partial(_float, _DOUBLE), _float_sql("float8")),
     "inet": Sent(869, "inet_send", _address),
-    "date": Sent(1082, "date_send", _counted(_INT32)),
-    "time": Sent(1083, "time_send", _counted(_INT64)),
-    "timestamp": Sent(1114, "timestamp_send", _counted(_INT64)),
-    "timestamptz": Sent(1184, "timestamptz_send", _counted(_INT64)),
+    "date": Sent(1082, "date_send", partial(_counted, _INT32)),
+    "time": Sent(1083, "time_send", partial(_counted, _INT64)),
+    "timestamp": Sent(1114, "timestamp_send", partial(_counted, _INT64)),
+    "timestamptz": Sent(1184, "timestamptz_send", partial(_counted, _INT64)),
     "interval": Sent(1186, "interval_send", _interval),
     "uuid": Sent(2950, "uuid_send", lambda bound: bytes.fromhex(str(bound).replace("-", ""))),
 }
@@ -293,8 +294,8 @@ class RowForm:
 
     def sql_bytes(self, names: Sequence[str]) -> list[str]:
         """The bytes of each column in PostgreSQL."""
-        expressions = zip(self._forms, self._expressions(names), strict=True)
-        return [f"{form.sent.function}({sent})" for form, sent in expressions]
+        functions = [form.sent.function for form in self._forms]
+        return list(map("{}({})".format, functions, self._expressions(names)))
 
     def _expressions(self, names: Sequence[str]) -> list[str]:
         return [

@@ -184,7 +184,7 @@ class _Merging:
         else:
             self._fold(effect, event, at)
         if event.ttl_seconds is not None and effect.kind is not Kind.DELETE:
-            _expire(effect, event, published_us)
+            _expire(effect, event.ttl_seconds * 1_000_000, event.time_us, published_us)
 
     def done(self) -> Effects:
         """The effects of all that was added."""
@@ -278,9 +278,8 @@ def _is_empty_static(event: ChangeEvent) -> bool:
     return event.op is Operation.READ and not event.values and event.is_static
 
 
-def _expire(effect: Effect, event: ChangeEvent, published_us: int) -> None:
-    ttl_us = (event.ttl_seconds or 0) * 1_000_000
-    first = min(event.time_us, published_us) + ttl_us
+def _expire(effect: Effect, ttl_us: int, time_us: int, published_us: int) -> None:
+    first = min(time_us, published_us) + ttl_us
     last = published_us + ttl_us + _EXPIRY_SLACK_US
     if effect.expires is not None:
         first, last = min(first, effect.expires.first_us), max(last, effect.expires.last_us)

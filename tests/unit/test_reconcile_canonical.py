@@ -105,6 +105,12 @@ def test_the_short_way_is_the_long_one(name: str, data: st.DataObject) -> None:
     assert found.canonical(raw) == found.sent.pack(bound)
 
 
+def test_long_numbers_are_whole() -> None:
+    """A number of more digits than Python's decimals have by default keeps them all."""
+    number = 10**60 + 1
+    assert form("varint").canonical(number.to_bytes(26, "big")) == str(number).encode()
+
+
 @pytest.mark.parametrize("cql", ["text", "int", "list<text>", "varint"])
 def test_null_has_no_bytes(cql: str) -> None:
     """Null stays null by every way."""

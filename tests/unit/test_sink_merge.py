@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cdcd.model.change import ChangeEvent, Operation
 from cdcd.model.cqltype import parse
 from cdcd.model.table import Column, ColumnKind, TableSpec
-from cdcd.sink.merge import BadValue, Effect, Kind, merge
+from cdcd.sink.merge import BadValue, Effect, Kind, key_form, merge, row_form
 from cdcd.sink.target import targets_of
 
 TABLE = TableSpec(
@@ -167,6 +167,33 @@ def test_a_key_that_cannot_be_stored_is_named_without_its_value() -> None:
     assert caught.value.at == 1
     assert '"p" (text)' in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("guilty", ["a", "b", "c"])
+def test_of_several_values_the_bad_one_is_named(guilty: str) -> None:
+    """Nulls and good values beside it are not blamed, in a key and in a row."""
+    columns = tuple(Column(n, parse("text"), ColumnKind.PARTITION_KEY) for n in "abc")
+    key = targets_of(TableSpec("ks", "t", columns), "s").rows.key
+    values = {n: "\0" if n == guilty else "fine" for n in "abc"}
+    with pytest.raises(BadValue) as caught:
+        key_form(key)(tuple(values.values()), 7)
+    assert (caught.value.column.name, caught.value.at) == (guilty, 7)
+    nulls = {n: v for n, v in values.items() if n == guilty}
+    for named in (values, nulls):
+        with pytest.raises(BadValue) as caught:
+            row_form(key)(named, 8)
+        assert (caught.value.column.name, caught.value.at) == (guilty, 8)
+        assert str(caught.value) == (
+            f'column "{guilty}" (text) has a value that PostgreSQL\'s text cannot hold'
+        )
+
+
+def test_a_key_of_another_width() -> None:
+    """A key that has not as many values as columns is a mistake, and never another row's."""
+    column = Column("p", parse("text"), ColumnKind.PARTITION_KEY)
+    key = targets_of(TableSpec("ks", "t", (column,)), "s").rows.key
+    with pytest.raises(ValueError, match="zip"):
+        key_form(key)(("a", "b"), 0)
 
 
 def apply_one(rows: Rows, change: ChangeEvent) -> None:
