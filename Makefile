@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 LOCK := deploy/image/requirements.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down check lint format test unit bench bench-cpu bench-catchup limits page-pictures dist lock audit random model late bench-idle verify-proof simulate poison bench-sink snapshot-proof drills mutants
+.PHONY: help demo up down check lint format test unit bench bench-cpu bench-catchup race race-page limits page-pictures dist lock audit random model late bench-idle verify-proof simulate poison bench-sink snapshot-proof drills mutants
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -79,6 +79,12 @@ bench-cpu: $(VENV)/.made ## CPU time of each step that a change goes through; ne
 
 bench-catchup: $(VENV)/.made ## A backlog caught up with: rate, CPU and memory; CDCD_BENCH_CHANGES
 	@$(BIN)/python -m tests.bench.catchup
+
+race: $(VENV)/.made ## cdcd against Kafka Connect, in .local/race.json; CDCD_RACE_CHANGES, _ROUNDS
+	@$(BIN)/python -m tests.bench.race
+
+race-page: $(VENV)/.made ## Make docs/RACE.md of what the race found
+	@$(BIN)/python -m tests.bench.race_page
 
 limits: $(VENV)/.made ## What driver, librdkafka and PostgreSQL do alone; CDCD_BENCH_CHANGES
 	@$(BIN)/python -m tests.bench.limits

@@ -12,6 +12,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,16 +30,25 @@ WAIT_SECONDS = 600
 # How long a start without work goes on, so that all that belongs to it has happened.
 SETTLED_SECONDS = 3.0
 _AT_ONCE = 128
+_TRIES = 10
 
 
 def fill(session: Session, keyspace: str, count: int) -> None:
     """Write so many changes of the reference work."""
+    fill_with(session, keyspace, work.changes(count))
+
+
+def fill_with(session: Session, keyspace: str, changes: Iterable[work.Change]) -> None:
+    """Write these changes; what a busy server does not take is written again, later than others."""
     prepared = {
         text: session.prepare(text.replace("$ks", keyspace))
         for text in (work.INSERT, work.UPDATE, work.DELETE)
     }
-    statements = ((prepared[text], values) for text, values in work.changes(count))
-    execute_concurrent(session, statements, concurrency=_AT_ONCE, raise_on_first_error=True)
+    left = [(prepared[text], values) for text, values in changes]
+    for _ in range(_TRIES):
+        done = execute_concurrent(session, left, concurrency=_AT_ONCE, raise_on_first_error=False)
+        left = [one for one, (ok, _) in zip(left, done, strict=True) if not ok]
+    assert not left, f"the source did not take {len(left)} changes"
 
 
 def peak_mb(pid: int) -> float:
@@ -56,11 +66,16 @@ class Arm:
     name: str
     stage: str
     counted: str
+    partitions: int = 4
 
-    def daemon(self) -> Daemon:
-        """A worker that is not started yet."""
+    def daemon(self, dsn: str | None = None) -> Daemon:
+        """A worker that is not started yet; it writes to the stack's database unless told."""
         self.place.settings = {
-            "postgres": {"target_schema": self.name},
+            "kafka": {"topic_partitions": self.partitions},
+            "postgres": {
+                "dsn": dsn or self.place.stack.postgres,
+                "target_schema": self.name,
+            },
             # Settling is another piece of work, at another time.
             "source": {"settle_delays_seconds": [3600]},
         }
@@ -71,7 +86,7 @@ class Arm:
         """CPU seconds of a start with nothing to do."""
         daemon = self.daemon()
         daemon.start()
-        daemon.wait_ready()
+        wait_until(lambda: daemon.get("/readyz")[0] == 200, "ready", WAIT_SECONDS)
         time.sleep(SETTLED_SECONDS)
         seconds = cpu_seconds(daemon.pid)
         daemon.stop()
