@@ -29,23 +29,22 @@ and PostgreSQL. `make race-page` makes this page of what it found.
 ## Kafka to PostgreSQL
 
 {changes:,} changes of the reference work (eight columns, 50,000 keys; half inserts, four in ten
-updates of three columns, one in ten deletes) in one partition. {rounds} runs of each arm, in
-turn, on {cores} cores that the servers share, at a load of {load}. A run is measured between two
-marks in the topic, behind {warm_up:,} changes of warm-up; Java gets these again and again, up to
+updates of three columns, one in ten deletes) in one partition. Each arm ran {rounds} times in turn
+on {cores} cores that the servers share, at a load of {load}. A run is measured between two marks in
+the topic, behind {warm_up:,} changes of warm-up; Java gets these again and again, up to
 {warm_up_of_java:,}, to compile what it runs most. Memory is the peak of the whole run.
 
 {table}
 
-Rates are cdcd's times **{sink}** Debezium's; CPU is Debezium's over cdcd's **{cpu}**, memory
-**{memory}**. The largest difference between two runs of one arm was {noise:.0%} of its rate: a
-ratio within it says nothing, and CPU says more than rates where servers share the cores.
+cdcd's rate is **{sink}** times Debezium's; Debezium's CPU is **{cpu}** times cdcd's, its memory
+**{memory}** times. The largest difference between two runs of one arm was {noise:.0%} of its rate:
+less says nothing, and where others use the cores too, rates say little at all.
 
 ![Changes a second, CPU and memory of both](race.svg)
 
 What is fair about it, and what is not:
 
-- Both apply the same changes in the same order each run to an empty
-  database of its own.
+- Both apply the same changes in the same order, each run to an empty database of its own.
 - cdcd reads its own records. Debezium's sink gets flat whole rows and tombstones in Avro, which is
   what its flattening transform leaves, in fewer bytes: ScyllaDB's own connector does not give it
   whole rows, and partial ones would make it write nulls where nothing was changed. So the work of
@@ -66,9 +65,13 @@ def table(found: dict[str, Any]) -> str:
     arms = [arm for arm in _ARMS if (found[arm] or {}).get("sink")]
     lines = ["| | " + " | ".join(_ARMS[arm] for arm in arms) + " |", "|---" * (len(arms) + 1) + "|"]
     for name, title in _ROWS.items():
-        cells = " | ".join(f"{found[arm]['sink'][name]:,}" for arm in arms)
+        cells = " | ".join(_number(found[arm]["sink"][name]) for arm in arms)
         lines.append(f"| {title} | {cells} |")
     return "\n".join(lines)
+
+
+def _number(value: float) -> str:
+    return f"{round(value):,}" if value >= 100 else f"{value:g}"
 
 
 def page(found: dict[str, Any]) -> str:
@@ -104,7 +107,7 @@ def picture(found: dict[str, Any]) -> str:
             parts.append(
                 f'<rect x="{_LEFT}" y="{y}" width="{long}" height="{_BAR}" fill="{_COLOURS[arm]}"/>'
                 f'<text x="{_LEFT + long + 6}" y="{y + 13}">'
-                f"{value:,} {escape(_SHORT[arm])}</text>"
+                f"{_number(value)} {escape(_SHORT[arm])}</text>"
             )
             y += _BAR + _GAP
     return (
