@@ -94,8 +94,9 @@ snapshot-proof: $(VENV)/.made ## Copy 200,000 rows under 1,000 changes/s with th
 	CDCD_SNAPSHOT_RATE=$${CDCD_SNAPSHOT_RATE:-1000} \
 	$(BIN)/pytest -q -s tests/scenario/test_snapshot.py -k kills
 
-bench: $(VENV)/.made ## Latency at a steady 2,000 changes/s, speed of the sink and of verifying, printed
+bench: $(VENV)/.made ## Latency at a steady 2,000 changes/s, speed of the sink, of a copy and of verifying
 	@$(BIN)/python -m tests.bench.latency
+	@$(BIN)/python -m tests.bench.snapshot
 	@$(BIN)/python -m tests.bench.sink 20000
 	@$(BIN)/python -m tests.bench.verify
 

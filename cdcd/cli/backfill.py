@@ -1,20 +1,17 @@
 """Run: copy tables under the stream of their changes."""
 
 import asyncio
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import click
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from cdcd.cli.control import name_option
 from cdcd.cli.invocation import Invocation
 from cdcd.cli.look import json_option
-from cdcd.cli.show import console, duration
+from cdcd.cli.show_copies import LINE_SECONDS, Meter, show_copies
 from cdcd.config.settings import Settings
 from cdcd.model.copies import CopyStanding, CopyState, standings
 from cdcd.model.cqljson import serialized_from_json
@@ -32,9 +29,8 @@ if TYPE_CHECKING:  # it needs client libraries, and --help does not
 
 log = get_logger()
 
-# How often the lanes are looked at, a line is logged, and the workers are counted.
+# How often the lanes are looked at.
 LOOK_SECONDS = 0.5
-LINE_SECONDS = 10.0
 # Without a worker for so long the command gives up waiting.
 ALONE_SECONDS = 30.0
 
@@ -47,6 +43,7 @@ class _Wish:
     tokens: str | None
     partition: str | None
     cancel: bool
+    resume: bool
     status: bool
     wait: bool
     as_json: bool
@@ -57,6 +54,7 @@ class _Wish:
 @click.option("--tokens", metavar="A:B", help="Only partitions with tokens behind A, up to B.")
 @click.option("--partition", metavar="JSON", help="""Only this one: '{"id": 7}'.""")
 @click.option("--cancel", is_flag=True, help="End the copies of these tables.")
+@click.option("--resume", is_flag=True, help="Go on with what was cancelled.")
 @click.option("--status", is_flag=True, help="Only show how far copies are.")
 @click.option("--no-wait", is_flag=True, help="Ask for it, and do not wait for the end.")
 @name_option
@@ -68,6 +66,7 @@ def backfill(  # noqa: PLR0913, PLR0917  click passes each option as an argument
     tokens: str | None,
     partition: str | None,
     cancel: bool,
+    resume: bool,
     status: bool,
     no_wait: bool,
     name: str | None,
@@ -77,7 +76,8 @@ def backfill(  # noqa: PLR0913, PLR0917  click passes each option as an argument
 
     The running workers do it, a part at a time between changes, and go on after
     a restart where they were. Ctrl-C ends the waiting, not the copy. A table
-    that stopped because changes are missing goes on with it.
+    that stopped because changes are missing goes on with it. In the end rows of
+    the target that are gone from the source are removed.
 
     \b
     Exit code 0: done. 1: it was cancelled. 3: no worker runs.
@@ -86,8 +86,10 @@ def backfill(  # noqa: PLR0913, PLR0917  click passes each option as an argument
         raise click.UsageError("name tables")
     if tokens and partition:
         raise click.UsageError("--tokens and --partition exclude each other")
+    if cancel + resume + status + bool(tokens or partition) > 1:
+        raise click.UsageError("--cancel, --resume, --status or a part: one of them")
     settings = invocation.settings({"name": name})
-    wish = _Wish(tables, tokens, partition, cancel, status, not no_wait, as_json)
+    wish = _Wish(tables, tokens, partition, cancel, resume, status, not no_wait, as_json)
     return asyncio.run(_run(settings, wish))
 
 
@@ -98,18 +100,27 @@ async def _run(settings: Settings, wish: _Wish) -> int:
     async with watching(settings.kafka, settings.name, lanes) as (watch, thread):
         found = _standings(watch, wish.tables)
         if wish.status:
-            _show(settings, found, as_json=wish.as_json)
+            show_copies(settings.name, found, {}, as_json=wish.as_json)
             return ExitCode.DONE
         await _require_worker(settings)
-        requests = _cancels(watch, wish) if wish.cancel else await _requests(settings, wish, lanes)
-        runs = {(r.table, _run_of(watch, r)) for r in requests}
+        if wish.cancel:
+            requests = _cancels(watch, wish)
+        elif wish.resume:
+            requests = _resumed(watch, wish)
+        else:
+            requests = await _requests(settings, wish, lanes)
+        runs = {(lane_of(r.token, lanes), r.table, _run_of(watch, r)) for r in requests}
+        if wish.resume:
+            # What is known of these is what they were before.
+            watch.ended = {at: c for at, c in watch.ended.items() if (*at, c.run) not in runs}
         if requests:
             await _write(settings, wish, lanes, requests)
         if wish.wait and requests:
             found = await _wait(settings, watch, thread, runs, quiet=wish.as_json)
         elif not wish.cancel:
             found = []
-    _show_end(settings, wish, found, requests)
+    removed = await _remove_leftovers(settings, wish, found)
+    _show_end(settings, wish, found, removed, requests)
     cancelled = any(each.state is CopyState.CANCELLED for each in found)
     return ExitCode.FOUND if cancelled and not wish.cancel else ExitCode.DONE
 
@@ -205,6 +216,23 @@ def _cancels(watch: "Watch", wish: _Wish) -> list[Request]:
     ]
 
 
+def _resumed(watch: "Watch", wish: _Wish) -> list[Request]:
+    """What was left of copies that were cancelled. Raises ConfigurationError where another copy of
+    the table has ended since, which may have taken a place in what is known of it.
+    """
+    asked_ms, found = wall_clock_ms(), []
+    for name in wish.tables:
+        ended = [copied for copied in watch.ended.values() if copied.table == name]
+        if len({copied.run for copied in ended}) > 1 and any(c.cancelled for c in ended):
+            message = f"{name} has had another copy since one was cancelled"
+            raise ConfigurationError(message, f"copy all of it: cdcd backfill {name}")
+        for left in (copied.left for copied in ended):
+            if left is not None and left.copy is not None:
+                copy = replace(left.copy, asked_ms=asked_ms)
+                found.append(replace(left, copy=copy, due_ms=asked_ms))
+    return found
+
+
 def _run_of(watch: "Watch", request: Request) -> str:
     if request.copy is not None:
         return request.copy.run
@@ -216,8 +244,13 @@ async def _write(settings: Settings, wish: _Wish, lanes: int, requests: Sequence
     from cdcd.transport.copies import write_requests  # noqa: PLC0415  needs a client library
 
     await write_requests(settings.kafka, settings.name, lanes, requests)
-    command = "backfill --cancel" if wish.cancel else "backfill"
-    part = {"tokens": wish.tokens} if wish.tokens else {}
+    command = "backfill"
+    if wish.cancel or wish.resume:
+        command += " --cancel" if wish.cancel else " --resume"
+    part: dict[str, str] = {"tokens": wish.tokens} if wish.tokens else {}
+    if wish.partition:
+        # Its key may be what nobody should read in a log.
+        part = {"part": "one partition"}
     audit(command, settings.name, tables=list(wish.tables), **part)
 
 
@@ -225,24 +258,25 @@ async def _wait(
     settings: Settings,
     watch: "Watch",
     thread: "OneThread",
-    runs: set[tuple[str, str]],
+    runs: set[tuple[int, str, str]],
     *,
     quiet: bool,
 ) -> list[CopyStanding]:
-    """Show how far the copies are until they end. Raises Fatal when no worker is left."""
+    """Show how far the copies are until they end; `runs` has lane, table and run of each part.
+    Raises Fatal when no worker is left.
+    """
     from cdcd.transport.copies import readers  # noqa: PLC0415  needs a client library
 
     loop = asyncio.get_running_loop()
     seen_worker = counted = loop.time()
-    asked = False
-    with _Meter(quiet=quiet) as show:
+    copies = {(table, run) for _, table, run in runs}
+    with Meter(quiet=quiet) as show:
         while True:
             await thread.call(watch.poll, LOOK_SECONDS)
-            found = [s for s in _standings(watch, ()) if (s.table, s.run) in runs]
+            found = [s for s in _standings(watch, ()) if (s.table, s.run) in copies]
             show(found)
             # What was written may not have been read yet.
-            asked = asked or bool(found)
-            if asked and all(s.state is not CopyState.RUNNING for s in found):
+            if runs <= _told(watch) and all(s.state is not CopyState.RUNNING for s in found):
                 return found
             if loop.time() - counted > LINE_SECONDS:
                 counted = loop.time()
@@ -253,101 +287,45 @@ async def _wait(
                     raise Fatal(message, "the copy goes on when one starts")
 
 
-class _Meter:
-    """Shows progress: a bar on a terminal, a line now and then elsewhere."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        self._quiet = quiet
-        self._bars: dict[tuple[str, str], TaskID] = {}
-        self._said_at = 0.0
-        self._progress: Progress | None = None
-
-    def __enter__(self) -> Callable[[list[CopyStanding]], None]:
-        out = console()
-        if out.is_terminal and not self._quiet:
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                TextColumn("{task.percentage:>5.1f} %"),
-                TextColumn("{task.fields[rows]:,} rows"),
-                TimeElapsedColumn(),
-                TextColumn("{task.fields[eta]}"),
-            )
-            self._progress = Progress(*columns, console=out)
-            self._progress.start()
-        return self._show
-
-    def __exit__(self, *_: object) -> None:
-        if self._progress is not None:
-            self._progress.stop()
-
-    def _show(self, found: list[CopyStanding]) -> None:
-        if self._progress is not None:
-            for each in found:
-                self._draw(self._progress, each)
-            return
-        now = asyncio.get_running_loop().time()
-        if now - self._said_at >= LINE_SECONDS and not self._quiet:
-            self._said_at = now
-            for each in found:
-                log.info("copying", table=each.table, **_facts(each))
-
-    def _draw(self, progress: Progress, each: CopyStanding) -> None:
-        key = (each.table, each.run)
-        if key not in self._bars:
-            self._bars[key] = progress.add_task(each.table, total=1.0, rows=0, eta="")
-        left = each.remaining_seconds
-        eta = "" if left is None else f"{duration(left)} left"
-        progress.update(self._bars[key], completed=each.share, rows=each.rows, eta=eta)
-
-
-def _facts(each: CopyStanding) -> dict[str, Any]:
-    left = each.remaining_seconds
-    return {
-        "done_percent": round(each.share * 100, 1),
-        "rows": each.rows,
-        "lanes_done": f"{each.lanes_done}/{each.lanes}",
-        "remaining": None if left is None else duration(left),
-    }
-
-
 def _standings(watch: "Watch", tables: Sequence[str]) -> list[CopyStanding]:
     found = standings(watch.running.values(), watch.ended, wall_clock_ms())
     return [each for each in found if not tables or each.table in tables]
 
 
+def _told(watch: "Watch") -> set[tuple[int, str, str]]:
+    """Lane, table and run of all that the lanes have told."""
+    running = {
+        (lane, r.table, r.copy.run) for (lane, _), r in watch.running.items() if r.copy is not None
+    }
+    return running | {(*at, copied.run) for at, copied in watch.ended.items()}
+
+
+async def _remove_leftovers(
+    settings: Settings, wish: _Wish, found: Sequence[CopyStanding]
+) -> Mapping[str, int]:
+    """Rows of the target that were gone, by table. A partition needs none: its copy clears it."""
+    from cdcd.reconcile.leftovers import remove_leftovers, writers  # noqa: PLC0415  as above
+
+    done = [each.table for each in found if each.state is CopyState.DONE]
+    if not done or wish.cancel or wish.partition is not None:
+        return {}
+    if not await writers(settings):
+        log.warning("nobody writes the target, so rows that are gone may stay in it")
+        return {}
+    return await remove_leftovers(settings, done, _parsed(wish.tokens))
+
+
 def _show_end(
-    settings: Settings, wish: _Wish, found: list[CopyStanding], requests: Sequence[Request]
+    settings: Settings,
+    wish: _Wish,
+    found: list[CopyStanding],
+    removed: Mapping[str, int],
+    requests: Sequence[Request],
 ) -> None:
     if wish.as_json or (wish.wait and requests):
-        _show(settings, found, as_json=wish.as_json)
+        show_copies(settings.name, found, removed, as_json=wish.as_json)
     elif not requests:
-        click.echo("no copy of these tables is running")
+        click.echo(f"no copy of these tables {'was cancelled' if wish.resume else 'is running'}")
     else:
         verb = "cancelled" if wish.cancel else "asked for"
         click.echo(f"{verb}: {' '.join(wish.tables)}; see cdcd backfill --status")
-
-
-def _show(settings: Settings, found: Sequence[CopyStanding], *, as_json: bool) -> None:
-    if as_json:
-        document = {"pipeline": settings.name, "copies": [each.as_json() for each in found]}
-        click.echo(json.dumps(document, indent=2))
-        return
-    if not found:
-        click.echo(f"pipeline {settings.name} has made no copy")
-        return
-    table = Table(box=None, pad_edge=False)
-    table.add_column("table", overflow="fold")
-    for title in ("copy", "done", "rows", "lanes", "left"):
-        table.add_column(title, justify="right")
-    for each in found:
-        left = each.remaining_seconds
-        table.add_row(
-            each.table,
-            each.state.value,
-            f"{each.share:.1%}",
-            f"{each.rows:,}",
-            f"{each.lanes_done}/{each.lanes}",
-            "" if left is None else duration(left),
-        )
-    console().print(table)

@@ -45,12 +45,15 @@ def standings(
 ) -> list[CopyStanding]:
     """All copies that run, and of each other table the one that ended last."""
     parts: dict[tuple[str, str], list[tuple[Request, Copy]]] = {}
+    resumed: set[tuple[str, int]] = set()
     for request in running:
         if request.copy is not None:
             parts.setdefault((request.table, request.copy.run), []).append((request, request.copy))
+            resumed.add((request.copy.run, request.token))
     lasts: dict[tuple[str, str], list[Copied]] = {}
     for copied in ended.values():
-        lasts.setdefault((copied.table, copied.run), []).append(copied)
+        if (copied.run, copied.token) not in resumed:
+            lasts.setdefault((copied.table, copied.run), []).append(copied)
     names = {table for table, _ in parts}
     found = [_running(k, going, lasts.get(k, []), now_ms) for k, going in parts.items()]
     newest: dict[str, CopyStanding] = {}

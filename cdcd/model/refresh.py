@@ -93,7 +93,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """The last copy of a table that ended in a lane."""
+    """The last copy of a table that ended in a lane; `left` is what a cancelled one did not do."""
 
     table: str
     token: int
@@ -101,7 +101,12 @@ class Copied:
     rows: int
     began_ms: int
     ended_ms: int
-    cancelled: bool = False
+    left: Request | None = None
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was ended before its end."""
+        return self.left is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -252,11 +252,9 @@ async def _examples(verifier: Verifier, suspects: Sequence[Suspect]) -> tuple[Ex
     )
 
 
-async def repaired(
-    clients: Clients, verifier: Verifier, confirmed: Mapping[Key, Suspect]
-) -> Mapping[Key, Suspect]:
-    """Have rows refreshed by the lanes and look at them again; gives those that still differ."""
-    part, applied, left = verifier.part, clients.applied, list(confirmed.items())
+async def refreshed(clients: Clients, verifier: Verifier, suspects: Mapping[Key, Suspect]) -> None:
+    """Return when the lanes have refreshed rows and the sink has applied that."""
+    part, applied, left = verifier.part, clients.applied, list(suspects.items())
     log.info("asking for refreshes", table=part.name, rows=len(left))
     for at in range(0, len(left), REPAIRS_AT_ONCE):
         some = dict(left[at : at + REPAIRS_AT_ONCE])
@@ -267,6 +265,13 @@ async def repaired(
         await applied.past(part.table, lanes, wall_clock_ms())
         await applied.served(part.table, lanes, {r.id for r in asked})
         await applied.past(part.table, lanes, wall_clock_ms())
+
+
+async def repaired(
+    clients: Clients, verifier: Verifier, confirmed: Mapping[Key, Suspect]
+) -> Mapping[Key, Suspect]:
+    """Have rows refreshed by the lanes and look at them again; gives those that still differ."""
+    await refreshed(clients, verifier, confirmed)
     looked = await verifier.look(confirmed)
     differing = {
         key: Suspect(confirmed[key].cql_key, seen)

@@ -154,7 +154,7 @@ class Copies:
             copy.rows + rows,
             began_ms,
             now_ms,
-            cancelled=read is None,
+            left=request if read is None else None,
         )
         return [], [ended]
 

@@ -10,7 +10,7 @@ pipeline replicates, and `control/paused` what stands still; these two are in ev
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from cdcd.model.control import Pause
@@ -135,6 +135,10 @@ def request_of_key(key: bytes) -> str | None:
 
 def encode_request(request: Request) -> bytes:
     """The value of a request record; serialised key values stand in it as hex."""
+    return _encode(_request_fields(request))
+
+
+def _request_fields(request: Request) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "table": request.table,
         "scope": _encode_scope(request.scope),
@@ -147,12 +151,15 @@ def encode_request(request: Request) -> bytes:
         fields["cancels"] = request.cancels
     if request.whole:
         fields["whole"] = True
-    return _encode(fields)
+    return fields
 
 
 def decode_request(request_id: str, value: bytes) -> Request:
     """The request of a record. Raises ConfigurationError for a record of a newer cdcd."""
-    fields = _decode(value)
+    return _request_of(request_id, _decode(value))
+
+
+def _request_of(request_id: str, fields: dict[str, Any]) -> Request:
     scope, table = _decode_scope(fields), _text(fields, "table")
     copy = _decode_copy(fields) if "copy" in fields else None
     cancels = _text(fields, "cancels") if "cancels" in fields else ""
@@ -182,16 +189,20 @@ def copied_of_key(key: bytes) -> str | None:
 
 def encode_copied(copied: Copied) -> bytes:
     """The value of a record of a copy that ended."""
-    return _encode(asdict(copied))
+    fields = asdict(replace(copied, left=None))
+    if copied.left is not None:
+        fields["left"] = {"id": copied.left.id, **_request_fields(copied.left)}
+    return _encode(fields)
 
 
 def decode_copied(value: bytes) -> Copied:
     """Raises ConfigurationError for a record of a newer cdcd."""
     fields = _decode(value)
-    table, run, cancelled = _text(fields, "table"), _text(fields, "run"), fields.get("cancelled")
+    table, run, left = _text(fields, "table"), _text(fields, "run"), fields.get("left")
     rows, began_ms, ended_ms = (_int(fields, n) for n in ("rows", "began_ms", "ended_ms"))
     token = _int(fields, "token")
-    return Copied(table, token, run, rows, began_ms, ended_ms, cancelled=cancelled is True)
+    request = _request_of(_text(left, "id"), left) if isinstance(left, dict) else None
+    return Copied(table, token, run, rows, began_ms, ended_ms, request)
 
 
 def _encode_scope(scope: Scope) -> dict[str, Any]:

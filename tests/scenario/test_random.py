@@ -2,7 +2,8 @@
 consumer of the topics and PostgreSQL, each read by code that shares nothing with the product.
 
 CDCD_RANDOM_SEED repeats a run, CDCD_RANDOM_RUNS is how many there are, CDCD_RANDOM_WRITES sets
-their size, CDCD_RANDOM_KILLS how often the worker is killed meanwhile (`make random`). Odd seeds
+their size, CDCD_RANDOM_KILLS how often the worker is killed meanwhile (`make random`). All tables
+are copied in the middle of it. Odd seeds
 write no lists and no TTLs: few rows are read again then, which would hide mistakes.
 """
 
@@ -26,7 +27,8 @@ from tests.independent import postgres, source
 from tests.independent.source import State, Table
 from tests.independent.topic import Follower, Replica
 from tests.scenario.conftest import Place, connected
-from tests.scenario.daemon import Daemon
+from tests.scenario.copies import backfill
+from tests.scenario.daemon import Daemon, wait_until
 from tests.scenario.random_tables import SHAPES, TYPES, statements
 from tests.scenario.random_writes import Choices, Generator, Write
 
@@ -95,9 +97,14 @@ def make_tables(place: Place, names: dict[str, str], *, lists: bool) -> list[Tab
     return tables
 
 
-def write_all(place: Place, generator: Generator, daemon: Daemon) -> Counter[str]:
-    """Have the clients write; gives why writes were refused, and how often."""
+def write_all(
+    place: Place, tables: list[Table], generator: Generator, daemon: Daemon
+) -> Counter[str]:
+    """Have the clients write, and the tables copied meanwhile; gives why writes were refused, and
+    how often.
+    """
     refused: Counter[str] = Counter()
+    names = [f"{table.keyspace}.{table.name}" for table in tables]
     lock, kills = threading.Lock(), {WRITES * n // (KILLS + 1) for n in range(1, KILLS + 1)}
     numbers = iter(range(WRITES))
 
@@ -113,6 +120,9 @@ def write_all(place: Place, generator: Generator, daemon: Daemon) -> Counter[str
                 if number is None:
                     return
                 client.write(write)
+                if number == WRITES // 3:
+                    code, _, error = backfill(place, *names, "--no-wait")
+                    assert code == 0, error
                 if number in kills:
                     daemon.kill()
                     daemon.start()
@@ -120,6 +130,12 @@ def write_all(place: Place, generator: Generator, daemon: Daemon) -> Counter[str
     with ThreadPoolExecutor(CLIENTS) as pool:
         list(pool.map(work, range(CLIENTS)))
     return refused
+
+
+def copies(place: Place) -> list[tuple[str, float]]:
+    """State and share of each copy."""
+    _, document, _ = backfill(place, "--status")
+    return [(each["state"], each["share"]) for each in document["copies"]] if document else []
 
 
 def said(table: Table, state: State, replica: Replica) -> list[str]:
@@ -190,8 +206,9 @@ def test_random_writes(place: Place, number: int) -> None:
         daemon.start()
         daemon.wait_ready()
         generator = Generator(seed, tables, Choices(ttl=free, lists=free))
-        refused = write_all(place, generator, daemon)
+        refused = write_all(place, tables, generator, daemon)
         assert refused.total() < WRITES / 5, refused
+        wait_until(lambda: copies(place) == [("done", 1.0)] * len(tables), "the copies end", 300)
         followers = [Follower(place.stack, f"{place.name}.{t.keyspace}.{t.name}") for t in tables]
         ends, left = time.monotonic() + WAIT_SECONDS, ["not compared"]
         while left and time.monotonic() < ends:

@@ -3,50 +3,30 @@
 `make snapshot-proof` runs the first of them with 200,000 rows.
 """
 
-import json
 import os
-import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from typing import Any
 
 import pytest
 from cassandra.concurrent import execute_concurrent_with_args
 
 from tests.scenario import checker
 from tests.scenario.conftest import Place
+from tests.scenario.copies import backfill, command, copy_of
 from tests.scenario.daemon import Daemon, wait_until
 from tests.scenario.ending import expect_equal
 
 ROWS = int(os.environ.get("CDCD_SNAPSHOT_ROWS", "3000"))
 # Changes in a second that hit the rows meanwhile.
 RATE = int(os.environ.get("CDCD_SNAPSHOT_RATE", "100"))
-KILLS = 3
+KILLS = 1 if ROWS < 10_000 else 3
 KILL_AT = 0.1
 # A copy that takes long enough to be killed in the middle of it.
 SLOWLY = {"copy_share_max": 0.05} if ROWS < 10_000 else {}
 COLUMNS = "(pk int, ck int, v int, w text, PRIMARY KEY (pk, ck))"
 IN_PARTITION = 10
-
-
-def backfill(place: Place, *arguments: str) -> tuple[int, Any, str]:
-    """Exit code, JSON document and stderr of the command."""
-    config = str(place.folder / "cdcd.toml")
-    program = [sys.executable, "-m", "cdcd", "-c", config, "backfill", *arguments]
-    done = subprocess.run(
-        [*program, "--name", place.name, "--json"], capture_output=True, check=False, text=True
-    )
-    return done.returncode, json.loads(done.stdout) if done.stdout else None, done.stderr
-
-
-def copy_of(place: Place, table: str) -> dict[str, Any]:
-    """How far the copy of a table is."""
-    _, document, _ = backfill(place, "--status")
-    copies = {each["table"]: each for each in document["copies"]} if document else {}
-    found: dict[str, Any] = copies.get(f"{place.name}.{table}", {})
-    return found
 
 
 def fill(place: Place, table: str, rows: int) -> None:
@@ -113,8 +93,8 @@ class Changes(threading.Thread):
 @pytest.mark.timeout(1800 if ROWS > 10_000 else 240)
 def test_copied_under_changes_through_kills(place: Place) -> None:
     """Rows that are older than the table's log are copied while changes hit them and the worker is
-    killed three times: the target ends equal, each row was copied at most once, and each change is
-    in the topic once.
+    killed: the target ends equal, as cdcd and a checker of its own say, each row was copied at most
+    once, and each change is in the topic once.
     """
     place.settings["source"] = {"settle_delays_seconds": [5, 30], **SLOWLY}
     place.execute(f"CREATE TABLE $ks.items {COLUMNS}")
@@ -134,12 +114,9 @@ def test_copied_under_changes_through_kills(place: Place) -> None:
     sys.stderr.write(f"copied {ROWS} rows in {seconds:.1f} s, with {KILLS} kills\n")
     changes.end()
     expect_equal(place, "items", ("pk", "ck"))
-    values = checker.read_topic(place.stack, f"{place.name}.{place.name}.items")
-    copied = Counter(
-        (v["after"]["pk"], v["after"]["ck"])
-        for v in values
-        if v["op"] == "r" and v["source"]["snapshot"] == "true"
-    )
+    code, document, error = command(place, "reconcile", "verify", "--all-tables")
+    assert (code, document["equal"]) == (0, True), (document, error)
+    copied = copies_in_topic(place)
     assert len(copied) > ROWS / 2
     assert max(copied.values()) == 1
     assert daemon.stop() == 0
@@ -147,8 +124,8 @@ def test_copied_under_changes_through_kills(place: Place) -> None:
 
 @pytest.mark.timeout(240)
 def test_a_table_with_a_gap_goes_on_with_a_copy(place: Place) -> None:
-    """A table whose CDC was off needs a copy, says so, and goes on with `cdcd backfill`; without a
-    worker that command says who does the copying.
+    """A table whose CDC was off needs a copy, says so, and goes on with `cdcd backfill`, which also
+    removes what was deleted meanwhile; without a worker that command says who does the copying.
     """
     table = f"{place.name}.items"
     place.execute(f"CREATE TABLE $ks.items {COLUMNS} WITH cdc = {{'enabled': true}}")
@@ -171,6 +148,8 @@ def test_a_table_with_a_gap_goes_on_with_a_copy(place: Place) -> None:
     wait_until(lambda: state() == "needs_snapshot", "the table stops")
     place.execute("UPDATE $ks.items SET v = 1000 WHERE pk = 1 AND ck = 1")
     place.execute("INSERT INTO $ks.items (pk, ck, v, w) VALUES (100, 1, 1, 'while off')")
+    place.execute("DELETE FROM $ks.items WHERE pk = 2 AND ck = 3")
+    place.execute("DELETE FROM $ks.items WHERE pk = 4")
     place.execute("ALTER TABLE $ks.items WITH cdc = {'enabled': true}")
     daemon.kill()
     assert backfill(place, table)[0] == 3
@@ -178,9 +157,46 @@ def test_a_table_with_a_gap_goes_on_with_a_copy(place: Place) -> None:
     wait_until(lambda: state() == "needs_snapshot", "the table still stops")
     code, document, error = backfill(place, table)
     assert (code, document["copies"][0]["state"]) == (0, "done"), error
+    assert document["copies"][0]["removed"] == 1 + IN_PARTITION
     place.execute("INSERT INTO $ks.items (pk, ck, v, w) VALUES (101, 1, 1, 'afterwards')")
     expect_rows(place)
     wait_until(lambda: state() == "running", "the table runs")
+
+
+@pytest.mark.timeout(240)
+def test_cancelled_and_resumed(place: Place) -> None:
+    """A copy that was cancelled reads no more, and goes on with `--resume` where it was: each row
+    is in the topic once, and one partition can be copied alone.
+    """
+    table, rows = f"{place.name}.items", 1000
+    place.settings["source"] = {"copy_share_max": 0.02}
+    place.execute(f"CREATE TABLE $ks.items {COLUMNS}")
+    fill(place, "items", rows)
+    place.execute("ALTER TABLE $ks.items WITH cdc = {'enabled': true}")
+    daemon = place.daemon("--table", table, start="snapshot")
+    daemon.start()
+    wait_until(lambda: copied_share(daemon) > KILL_AT, "a part of the copy")
+    code, document, error = backfill(place, table, "--cancel")
+    assert (code, document["copies"][0]["state"]) == (0, "cancelled"), error
+    assert document["copies"][0]["rows"] < rows
+    code, document, error = backfill(place, table, "--resume")
+    assert (code, document["copies"][0]["state"]) == (0, "done"), error
+    assert document["copies"][0]["rows"] == rows
+    expect_rows(place)
+    assert max(copies_in_topic(place).values()) == 1
+    code, document, error = backfill(place, table, "--partition", '{"pk": 1}')
+    assert (code, document["copies"][0]["rows"]) == (0, IN_PARTITION), error
+    assert sum(copies_in_topic(place).values()) == rows + IN_PARTITION
+
+
+def copies_in_topic(place: Place) -> Counter[tuple[int, int]]:
+    """How often each row was published by copies."""
+    values = checker.read_topic(place.stack, f"{place.name}.{place.name}.items")
+    return Counter(
+        (v["after"]["pk"], v["after"]["ck"])
+        for v in values
+        if v["op"] == "r" and v["source"]["snapshot"] == "true"
+    )
 
 
 def expect_rows(place: Place) -> None:

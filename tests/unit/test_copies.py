@@ -18,7 +18,8 @@ def going(lane: int, share: float, rows: int, run: str = "run", began_ms: int = 
 
 def ended(lane: int, run: str = "run", *, cancelled: bool = False, at_ms: int = 5000) -> Copied:
     """A copy of a lane that ended."""
-    return Copied("ks.t", lane_range(lane, LANES).end, run, 10, 1000, at_ms, cancelled=cancelled)
+    left = going(lane, 0.5, 10, run) if cancelled else None
+    return Copied("ks.t", lane_range(lane, LANES).end, run, 10, 1000, at_ms, left)
 
 
 def test_shares_and_rows_add_up() -> None:
@@ -52,6 +53,12 @@ def test_the_last_copy_is_shown_when_none_runs() -> None:
     done = {(n, "ks.t"): ended(n, cancelled=n == 0) for n in range(4)}
     (found,) = standings([], done, 31_000)
     assert (found.state, found.share) == (CopyState.CANCELLED, 0.75)
+
+
+def test_a_resumed_copy_counts_once() -> None:
+    """What was known of a lane when its copy was cancelled is past when the copy goes on."""
+    (found,) = standings([going(0, 0.5, 10)], {(0, "ks.t"): ended(0, cancelled=True)}, 31_000)
+    assert (found.state, found.lanes, found.rows) == (CopyState.RUNNING, 1, 10)
 
 
 def test_a_running_copy_hides_older_ones() -> None:

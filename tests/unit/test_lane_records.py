@@ -128,7 +128,10 @@ def test_requests_come_back(request: Request) -> None:
     assert decode_request(request.id, encode_request(request)) == request
 
 
-@given(st.builds(Copied, names, tokens, names, times, times, times, st.booleans()))
+requests = st.builds(Request, names, names, scopes, tokens, times, copies)
+
+
+@given(st.builds(Copied, names, tokens, names, times, times, times, st.none() | requests))
 def test_copies_that_ended_come_back(copied: Copied) -> None:
     """The record of a copy's end is the same after its way, and its key gives its table."""
     assert copied_of_key(copied_key(copied.table)) == copied.table
