@@ -11,6 +11,7 @@ from collections import Counter
 
 import pytest
 from cassandra.concurrent import execute_concurrent_with_args
+from confluent_kafka.admin import AdminClient
 
 from tests.scenario import checker
 from tests.scenario.conftest import Place
@@ -152,6 +153,7 @@ def test_a_table_with_a_gap_goes_on_with_a_copy(place: Place) -> None:
     place.execute("DELETE FROM $ks.items WHERE pk = 4")
     place.execute("ALTER TABLE $ks.items WITH cdc = {'enabled': true}")
     daemon.kill()
+    wait_until(lambda: not members(place), "the dead worker is forgotten")
     assert backfill(place, table)[0] == 3
     daemon.start()
     wait_until(lambda: state() == "needs_snapshot", "the table still stops")
@@ -163,13 +165,20 @@ def test_a_table_with_a_gap_goes_on_with_a_copy(place: Place) -> None:
     wait_until(lambda: state() == "running", "the table runs")
 
 
+def members(place: Place) -> int:
+    """How many workers the brokers know of."""
+    group = f"{place.name}.source"
+    asked = AdminClient({"bootstrap.servers": place.stack.kafka})
+    return len(asked.describe_consumer_groups([group])[group].result(10).members)
+
+
 @pytest.mark.timeout(240)
 def test_cancelled_and_resumed(place: Place) -> None:
     """A copy that was cancelled reads no more, and goes on with `--resume` where it was: each row
     is in the topic once, and one partition can be copied alone.
     """
     table, rows = f"{place.name}.items", 1000
-    place.settings["source"] = {"copy_share_max": 0.02}
+    place.settings["source"] = {"copy_share_max": 0.005}
     place.execute(f"CREATE TABLE $ks.items {COLUMNS}")
     fill(place, "items", rows)
     place.execute("ALTER TABLE $ks.items WITH cdc = {'enabled': true}")
@@ -179,6 +188,11 @@ def test_cancelled_and_resumed(place: Place) -> None:
     code, document, error = backfill(place, table, "--cancel")
     assert (code, document["copies"][0]["state"]) == (0, "cancelled"), error
     assert document["copies"][0]["rows"] < rows
+    assert daemon.stop() == 0
+    place.settings["source"] = {}
+    daemon = place.daemon("--table", table)
+    daemon.start()
+    daemon.wait_ready()
     code, document, error = backfill(place, table, "--resume")
     assert (code, document["copies"][0]["state"]) == (0, "done"), error
     assert document["copies"][0]["rows"] == rows
