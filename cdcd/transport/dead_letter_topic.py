@@ -15,7 +15,7 @@ from cdcd.model.dead_letter import DeadLetter
 from cdcd.model.errors import CdcdError, Transient
 from cdcd.transport.dead_letter_record import headers_of
 from cdcd.transport.kafka import client_properties, failure, is_fenced
-from cdcd.transport.thread import OneThread
+from cdcd.transport.thread import OneThread, calls_seconds_max
 from cdcd.transport.topic_facts import RECORD_BYTES_MAX
 from cdcd.transport.topics import HEADERS_BYTES_MAX, dead_letter_topic
 
@@ -30,7 +30,7 @@ class DeadLetterTopic:
         self._pipeline = pipeline
         self._instance = instance
         self._timeout_seconds = settings.request_timeout_seconds
-        self._thread = OneThread("cdcd-dead-letters")
+        self._thread = OneThread("dead letters", calls_seconds_max(settings))
         # Not of the form `<name>-<instance>`, which workers have.
         self._identity = f"{pipeline}.dlq"
         self._producer: Producer

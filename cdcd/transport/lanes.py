@@ -31,7 +31,7 @@ from cdcd.transport.masks import Masks
 from cdcd.transport.publisher import Flush, LaneWrite, Publisher, TableWriters
 from cdcd.transport.read_back import read_back
 from cdcd.transport.registry import Registry
-from cdcd.transport.thread import OneThread
+from cdcd.transport.thread import OneThread, calls_seconds_max
 from cdcd.transport.topics import Topics, change_topic, lanes_topic
 
 log = get_logger()
@@ -56,7 +56,7 @@ class PublishingLanes:
         self._topics = Topics(settings.kafka)
         self._writers = TableWriters(settings.name, self._topics, registry, settings.tables)
         self._masks = Masks(settings)
-        self._publishing = OneThread("publisher")
+        self._publishing = OneThread("publisher", calls_seconds_max(settings.kafka))
 
     @classmethod
     @asynccontextmanager
@@ -73,7 +73,8 @@ class PublishingLanes:
                 await lanes._publishing.call(publisher.open)
                 yield lanes
             finally:
-                await lanes._publishing.call(publisher.close)
+                if not lanes._publishing.is_stuck:
+                    await lanes._publishing.call(publisher.close)
                 lanes._publishing.close()
 
     async def assigned(self) -> Assignment:
