@@ -71,10 +71,13 @@ class Inbox:
         self._bytes += size
 
     def offer_end(self, number: int, offset: int) -> None:
-        """Everything of the partition below `offset` has been put in."""
-        if number in self._next:
-            self._ends[number] = offset
-            self._next[number] = max(self._next[number], offset)
+        """Everything of the partition below `offset` has been put in.
+
+        An end behind what is known is passed over: a broker that has just started may tell one, for
+        it learns anew up to where its partitions are committed.
+        """
+        if offset >= self._next.get(number, offset + 1):
+            self._ends[number] = self._next[number] = offset
 
     @property
     def is_full(self) -> bool:

@@ -69,6 +69,17 @@ def test_an_end_alone_is_a_move() -> None:
     assert box.take(10, 1000).moves == []
 
 
+def test_an_end_never_leads_back() -> None:
+    """A broker that has just started may tell an end that was passed long ago."""
+    box = inbox(p0=3)
+    box.offer_end(0, 2)
+    assert box.take(10, 1000).moves == []
+    box.offer(record(0, 3))
+    assert box.take(10, 1000).moves == [Move(0, 3, 4)]
+    box.offer_end(0, 3)
+    assert box.take(10, 1000).moves == []
+
+
 def test_a_slice_is_bounded_by_bytes_and_never_empty() -> None:
     """A record over the limit goes alone."""
     box = inbox(p0=0)
