@@ -212,10 +212,10 @@ def test_without_saved_lists(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_what_each_lane_has_settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where lanes' own settled times are forgotten, removed fingerprints double changes."""
     monkeypatch.setattr(follower, "Ledger", _forgetful)
-    assert "doubled" in kinds(Dials(crash_seconds=40, seconds=240), range(2))
+    assert "doubled" in kinds(Dials(crash_seconds=40, seconds=240), range(2, 5))
 
 
 def test_without_contiguous_settling(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a late first reading settles what was read too early before it, late rows are lost."""
     monkeypatch.setattr(Settling, "read_first", _gaps)
-    assert "lost" in kinds(Dials(away_seconds=20, crash_seconds=6))
+    assert "lost" in kinds(Dials(away_seconds=20, crash_seconds=6), range(6, 10))
