@@ -22,6 +22,13 @@ from cdcd.transport.topics import HEADERS_BYTES_MAX, dead_letter_topic
 _DOING = "writing dead letters"
 
 
+def carriers_group(pipeline: str) -> str:
+    """The group, and the transactional id, of whoever carries a pipeline's dead letters. Not of the
+    form `<name>-<instance>`, which workers have.
+    """
+    return f"{pipeline}.dlq"
+
+
 class DeadLetterTopic:
     """Use with `async with`; after an exception it is to be opened anew. Raises our failures."""
 
@@ -31,8 +38,7 @@ class DeadLetterTopic:
         self._instance = instance
         self._timeout_seconds = settings.request_timeout_seconds
         self._thread = OneThread("dead letters", calls_seconds_max(settings))
-        # Not of the form `<name>-<instance>`, which workers have.
-        self._identity = f"{pipeline}.dlq"
+        self._identity = carriers_group(pipeline)
         self._producer: Producer
         self._group: Consumer
 

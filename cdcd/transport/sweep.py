@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient
 from cdcd.config.settings import KafkaSettings
 from cdcd.ops.retry import Backoff, retrying
 from cdcd.transport.consumer import group_of
+from cdcd.transport.dead_letter_topic import carriers_group
 from cdcd.transport.kafka import client_properties, failure
 from cdcd.transport.registry import Registry
 from cdcd.transport.topics import Topics, source_group
@@ -34,7 +35,7 @@ async def sweep(settings: KafkaSettings, registry: Registry, pipeline: str) -> N
     limit = settings.request_timeout_seconds
     if topics:
         await _deleted(lambda: admin.delete_topics(topics, request_timeout=limit), limit)
-    groups = [source_group(pipeline), group_of(pipeline)]
+    groups = [source_group(pipeline), group_of(pipeline), carriers_group(pipeline)]
 
     async def forget_groups() -> None:
         await _deleted(lambda: admin.delete_consumer_groups(groups, request_timeout=limit), limit)

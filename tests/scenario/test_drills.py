@@ -46,12 +46,14 @@ def left_behind(place: Place) -> list[str]:
 
     async def tables() -> list[str]:
         connection = await asyncpg.connect(place.stack.postgres)
-        rows = await connection.fetch(
-            "SELECT pipeline FROM cdcd.targets UNION SELECT pipeline FROM cdcd.offsets"
-            " UNION SELECT pipeline FROM cdcd.topics UNION SELECT nspname FROM pg_namespace"
-        )
+        rows = await connection.fetch("SELECT nspname AS name FROM pg_namespace")
+        if await connection.fetchval("SELECT to_regclass('cdcd.targets')"):
+            rows += await connection.fetch(
+                "SELECT pipeline AS name FROM cdcd.targets UNION SELECT pipeline FROM cdcd.offsets"
+                " UNION SELECT pipeline FROM cdcd.topics"
+            )
         await connection.close()
-        return [row["pipeline"] for row in rows]
+        return [row["name"] for row in rows]
 
     admin = AdminClient({"bootstrap.servers": place.stack.kafka})
     names = [*admin.list_topics(timeout=10).topics, *asyncio.run(tables())]
