@@ -18,7 +18,7 @@ from cdcd.source.allowance import Allowance, Spent
 from cdcd.source.decode import serialized_key
 from cdcd.source.progress import Start
 from cdcd.source.session import Session, partition_token
-from tests.integration.keyspaces import ALL_LANES
+from tests.integration.keyspaces import ALL_LANES, CDC, Keyspace
 
 _number = itertools.count()
 
@@ -30,6 +30,26 @@ def key(*values: int) -> Key:
 
 TOKEN = partition_token(serialized_key(key(1)))
 ROW = Row(key(1), key(2))
+
+
+# Partition 1 of the table with rows, as a refresh publishes it.
+WHOLE = [
+    (Operation.READ, (None,), {"s": 7}),
+    (Operation.READ, (1,), {"v": 10}),
+    (Operation.READ, (2,), {"v": 20}),
+    (Operation.READ, (3,), {"v": 30}),
+]
+
+
+def table_with_rows(ks: Keyspace) -> str:
+    """A table with a static column, rows 1 to 3 of partition 1, and one of partition 2."""
+    ks.execute(
+        f"CREATE TABLE $ks.t (p int, c int, s int static, v int, PRIMARY KEY (p, c)) WITH {CDC}"
+    )
+    for c in (1, 2, 3):
+        ks.execute(f"INSERT INTO $ks.t (p, c, s, v) VALUES (1, {c}, 7, {c * 10})")
+    ks.execute("INSERT INTO $ks.t (p, c, v) VALUES (2, 1, 5)")
+    return f"{ks.name}.t"
 
 
 class Asking:

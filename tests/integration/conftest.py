@@ -2,17 +2,20 @@
 
 import itertools
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import asyncpg
 import pytest
+from cassandra.cluster import Session as DriverSession
 from confluent_kafka.admin import AdminClient
 
 from cdcd.config.settings import LogSettings
 from cdcd.ops.logs import configure
+from cdcd.source.session import Session
 from tests import stack as local
 from tests.integration.feeding import Feed
+from tests.integration.keyspaces import driver, settings_of
 from tests.stack import Stack
 
 _number = itertools.count()
@@ -30,6 +33,20 @@ def logs() -> None:
     render every local variable.
     """
     configure(LogSettings(format="json"))
+
+
+@pytest.fixture(scope="module")
+def plain(stack: Stack) -> Iterator[DriverSession]:
+    """The driver's own session."""
+    with driver(stack) as session:
+        yield session
+
+
+@pytest.fixture
+async def session(stack: Stack) -> AsyncIterator[Session]:
+    """A session of cdcd's."""
+    async with Session.open(settings_of(stack)) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ stays behind.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
 from cassandra.cluster import Session as DriverSession
@@ -17,18 +17,10 @@ from cdcd.sink.target import targets_of
 from cdcd.source.catalog import find, read_schema
 from cdcd.source.refresh import BaseReader
 from cdcd.source.session import Session
-from tests.integration.keyspaces import CDC, Keyspace, driver, keyspace, settings_of
-from tests.stack import Stack
+from tests.integration.keyspaces import CDC, Keyspace, keyspace
 
 RING = Tokens(TokenRange(RING_MIN - 1, RING_MAX))
 Rows = dict[tuple[object, ...], dict[str, object]]
-
-
-@pytest.fixture(scope="module")
-def plain(stack: Stack) -> Iterator[DriverSession]:
-    """The driver's own session."""
-    with driver(stack) as session:
-        yield session
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +28,6 @@ def ks(plain: DriverSession) -> Iterator[Keyspace]:
     """A keyspace."""
     with keyspace(plain, "vnodes") as made:
         yield made
-
-
-@pytest.fixture
-async def session(stack: Stack) -> AsyncIterator[Session]:
-    """A session of cdcd's."""
-    async with Session.open(settings_of(stack)) as opened:
-        yield opened
 
 
 async def reader_of(session: Session, name: str) -> BaseReader:

@@ -14,18 +14,11 @@ from cdcd.config.settings import SourceSettings
 from cdcd.model.change import ChangeEvent
 from cdcd.model.errors import ConfigurationError, TableStopped
 from cdcd.source.library import Changes, changes
-from tests.integration.keyspaces import CDC, Keyspace, driver, keyspace, settings_of
+from tests.integration.keyspaces import CDC, Keyspace, keyspace, settings_of
 from tests.stack import Stack
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "LIBRARY.md"
 FAST = SourceSettings(confidence_seconds=0.1, catalog_seconds=0.3, settle_delays_seconds=(1.0, 3.0))
-
-
-@pytest.fixture(scope="module")
-def plain(stack: Stack) -> Iterator[DriverSession]:
-    """The driver's own session."""
-    with driver(stack) as session:
-        yield session
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Windows of real logs: every change once, whole, in order, in its lane, of either kind of log."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,24 +20,14 @@ from tests.integration.keyspaces import (
     CDC,
     KINDS,
     Keyspace,
-    driver,
     generations_of,
     keyspace,
     read_log,
     reader_of,
-    settings_of,
     table_of,
 )
-from tests.stack import Stack
 
 PARTITIONS, CHANGES = 40, 3
-
-
-@pytest.fixture(scope="module")
-def plain(stack: Stack) -> Iterator[DriverSession]:
-    """The driver's own session."""
-    with driver(stack) as session:
-        yield session
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -49,13 +39,6 @@ def ks(plain: DriverSession, request: pytest.FixtureRequest) -> Iterator[Keyspac
             for p in range(PARTITIONS):
                 made.execute("INSERT INTO $ks.t (p, c, v) VALUES (%s, %s, %s)", p, 1, f"{change}")
         yield made
-
-
-@pytest.fixture
-async def session(stack: Stack) -> AsyncIterator[Session]:
-    """A session of cdcd's."""
-    async with Session.open(settings_of(stack)) as opened:
-        yield opened
 
 
 async def changes_of(

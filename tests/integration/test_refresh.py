@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -13,22 +13,12 @@ from cdcd.model.lane import lane_range
 from cdcd.model.refresh import Partition, Request, Row, Scope, StaticRow, Tokens
 from cdcd.ops.board import wall_clock_ms
 from cdcd.source.session import Session
-from tests.integration.asking import ROW, TOKEN, key, running, shown
+from tests.integration.asking import ROW, TOKEN, WHOLE, key, running, shown, table_with_rows
 from tests.integration.keyspaces import (
     CDC,
     Keyspace,
-    driver,
     keyspace,
-    settings_of,
 )
-from tests.stack import Stack
-
-
-@pytest.fixture(scope="module")
-def plain(stack: Stack) -> Iterator[DriverSession]:
-    """The driver's own session."""
-    with driver(stack) as session:
-        yield session
 
 
 @pytest.fixture
@@ -39,30 +29,9 @@ def ks(plain: DriverSession) -> Iterator[Keyspace]:
 
 
 @pytest.fixture
-async def session(stack: Stack) -> AsyncIterator[Session]:
-    """A session of cdcd's."""
-    async with Session.open(settings_of(stack)) as opened:
-        yield opened
-
-
-@pytest.fixture
 def table(ks: Keyspace) -> str:
-    """A table with a static column, rows 1 to 3 of partition 1, and one of partition 2."""
-    ks.execute(
-        f"CREATE TABLE $ks.t (p int, c int, s int static, v int, PRIMARY KEY (p, c)) WITH {CDC}"
-    )
-    for c in (1, 2, 3):
-        ks.execute(f"INSERT INTO $ks.t (p, c, s, v) VALUES (1, {c}, 7, {c * 10})")
-    ks.execute("INSERT INTO $ks.t (p, c, v) VALUES (2, 1, 5)")
-    return f"{ks.name}.t"
-
-
-WHOLE = [
-    (Operation.READ, (None,), {"s": 7}),
-    (Operation.READ, (1,), {"v": 10}),
-    (Operation.READ, (2,), {"v": 20}),
-    (Operation.READ, (3,), {"v": 30}),
-]
+    """The table with the rows `WHOLE`."""
+    return table_with_rows(ks)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
@@ -11,15 +11,8 @@ from cassandra.cluster import Session as DriverSession
 from cdcd.model.errors import Transient
 from cdcd.source.session import Session, StatementRefused, partition_token
 from tests.contract.type_values import TABLE, VALUES
-from tests.integration.keyspaces import Keyspace, driver, keyspace, settings_of
+from tests.integration.keyspaces import Keyspace, keyspace, settings_of
 from tests.stack import Stack
-
-
-@pytest.fixture(scope="module")
-def plain(stack: Stack) -> Iterator[DriverSession]:
-    """The driver's own session."""
-    with driver(stack) as session:
-        yield session
 
 
 @pytest.fixture(scope="module")
@@ -27,13 +20,6 @@ def ks(plain: DriverSession) -> Iterator[Keyspace]:
     """A keyspace for this module."""
     with keyspace(plain, "vnodes") as made:
         yield made
-
-
-@pytest.fixture
-async def session(stack: Stack) -> AsyncIterator[Session]:
-    """A session of cdcd's."""
-    async with Session.open(settings_of(stack)) as opened:
-        yield opened
 
 
 async def test_raw_rows_are_what_the_driver_decodes(ks: Keyspace, session: Session) -> None:

@@ -20,9 +20,8 @@ from cdcd.ops.status import TableState
 from cdcd.source import stage
 from cdcd.source.progress import Start
 from cdcd.source.session import Session
-from tests.integration.keyspaces import CDC, Keyspace, driver, keyspace, settings_of
+from tests.integration.keyspaces import CDC, Keyspace, keyspace
 from tests.integration.recorder import Recorder
-from tests.stack import Stack
 
 
 class Picky(Recorder):
@@ -63,13 +62,6 @@ class Running:
         return [e.values["v"] for e in self.recorder.of(table)]
 
 
-@pytest.fixture(scope="module")
-def plain(stack: Stack) -> Iterator[DriverSession]:
-    """The driver's own session."""
-    with driver(stack) as session:
-        yield session
-
-
 @pytest.fixture
 def ks(plain: DriverSession) -> Iterator[Keyspace]:
     """A keyspace with two tables."""
@@ -77,13 +69,6 @@ def ks(plain: DriverSession) -> Iterator[Keyspace]:
         for name in ("a", "b"):
             made.execute(f"CREATE TABLE $ks.{name} (p int PRIMARY KEY, v int) WITH {CDC}")
         yield made
-
-
-@pytest.fixture
-async def session(stack: Stack) -> AsyncIterator[Session]:
-    """A session of cdcd's."""
-    async with Session.open(settings_of(stack)) as opened:
-        yield opened
 
 
 @asynccontextmanager

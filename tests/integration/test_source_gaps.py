@@ -17,16 +17,8 @@ from cdcd.ops.status import TableState
 from cdcd.source import stage
 from cdcd.source.progress import Start
 from cdcd.source.session import Session
-from tests.integration.keyspaces import ALL_LANES, CDC, Keyspace, driver, keyspace, settings_of
+from tests.integration.keyspaces import ALL_LANES, CDC, Keyspace, keyspace
 from tests.integration.recorder import Recorder
-from tests.stack import Stack
-
-
-@pytest.fixture(scope="module")
-def plain(stack: Stack) -> Iterator[DriverSession]:
-    """The driver's own session."""
-    with driver(stack) as session:
-        yield session
 
 
 @pytest.fixture(params=["vnodes", "tablets"])
@@ -34,13 +26,6 @@ def ks(plain: DriverSession, request: pytest.FixtureRequest) -> Iterator[Keyspac
     """A keyspace of each kind."""
     with keyspace(plain, request.param) as made:
         yield made
-
-
-@pytest.fixture
-async def session(stack: Stack) -> AsyncIterator[Session]:
-    """A session of cdcd's."""
-    async with Session.open(settings_of(stack)) as opened:
-        yield opened
 
 
 @asynccontextmanager

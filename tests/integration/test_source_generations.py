@@ -27,7 +27,6 @@ from tests.integration.keyspaces import (
     Keyspace,
     driver,
     keyspace,
-    settings_of,
     table_of,
 )
 from tests.integration.keyspaces import generations_of as generations_known
@@ -56,13 +55,6 @@ def ks(plain: DriverSession, request: pytest.FixtureRequest) -> Iterator[Keyspac
     with keyspace(plain, request.param) as made:
         made.execute(f"CREATE TABLE $ks.t (p int, c int, v int, PRIMARY KEY (p, c)) WITH {CDC}")
         yield made
-
-
-@pytest.fixture
-async def session(stack: Stack) -> AsyncIterator[Session]:
-    """A session of cdcd's."""
-    async with Session.open(settings_of(stack)) as opened:
-        yield opened
 
 
 @asynccontextmanager
