@@ -187,9 +187,10 @@ def hire(ground: Ground, file: Path | None, more: Mapping[str, str], folder: Pat
         # From the log's first row on: each is to be in the topic.
         table = ("--table", place.full_name, "--start", "log")
         arguments = (*config, *run, *table, "--http-port", "0")
-        environment = {"CDCD_POSTGRES__TARGET_SCHEMA": place.schema, **more}
+        # A report of a crash is a temporary file.
+        own = {"CDCD_POSTGRES__TARGET_SCHEMA": place.schema, "TMPDIR": str(folder)}
         log = folder / f"worker-{number}.log"
-        ground.workers.append(Worker(arguments, environment, log))
+        ground.workers.append(Worker(arguments, own | dict(more), log))
 
 
 def log_folder() -> Path:

@@ -14,6 +14,7 @@ from cdcd.config.settings import Settings
 from cdcd.drill.ground import Ground, NotRecovered, Request, hire, log_folder, prepared
 from cdcd.drill.outcome import Outcome
 from cdcd.drill.rounds import ROUNDS, SETUPS
+from cdcd.model.errors import CdcdError
 
 # A round begins at a random moment up to so long after the one before.
 BETWEEN_SECONDS_MAX = 1.0
@@ -32,11 +33,17 @@ async def drill(settings: Settings, request: Request, tell: Callable[[str], None
     ):
         folder = log_folder()
         hire(ground, request.file, more, folder)
-        outcome = await _with_writes(ground, request, tell)
         # What was found can be looked at.
+        kept = f"nothing is taken away; what the workers left is in {folder}"
+        try:
+            outcome = await _with_writes(ground, request, tell)
+        except (BaseExceptionGroup, CdcdError):
+            ground.keep = True
+            tell(kept)
+            raise
         ground.keep = bool(outcome.exit_code)
     if outcome.exit_code:
-        tell(f"nothing is taken away; the workers' logs are in {folder}")
+        tell(kept)
     else:
         shutil.rmtree(folder)
     return outcome

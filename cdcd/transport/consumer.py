@@ -28,6 +28,7 @@ from cdcd.transport.kafka import (
     client_properties,
     consumer_failure,
     fetch,
+    is_final,
 )
 from cdcd.transport.records import LATE_HEADER, Partition, Record
 
@@ -182,7 +183,10 @@ class ChangeConsumer:
         messages = fetch(client, records_max, wait_seconds)
         fetched = Fetched()
         if self._assigned is not before:
-            # Whatever came with it is read again, from the offsets that `start` will name.
+            # Records that came with it are read again, from the offsets that `start` will name; an
+            # end of the client is told only once.
+            for error in filter(None, (message.error() for message in messages)):
+                self._raise_final(error)
             fetched.assigned = self._assigned
             return fetched
         for message in messages:
@@ -200,9 +204,13 @@ class ChangeConsumer:
                 fetched.ends[Partition(topic, number)] = offset
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
             fetched.gone.add(Partition(topic or "", number or 0))
-        elif error.fatal():
-            raise consumer_failure(error, "reading", self._watch)
-        elif not isinstance(found := consumer_failure(error, "reading", self._watch), Transient):
+        else:
+            self._raise_final(error)
+
+    def _raise_final(self, error: KafkaError) -> None:
+        """Raise what does not pass; the client itself sees to the rest."""
+        found = consumer_failure(error, "reading", self._watch)
+        if is_final(error) or not isinstance(found, Transient):
             raise found
 
     def _record(self, message: Message) -> Record:

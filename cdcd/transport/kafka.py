@@ -109,6 +109,14 @@ def consumer_failure(
     return _fenced(doing)
 
 
+def is_final(error: KafkaError) -> bool:
+    """Whether the client that told this reads nothing any more.
+
+    It tells so once, with a message's error, which has librdkafka's code but not its fatal mark.
+    """
+    return error.fatal() or error.code() == KafkaError._FATAL  # noqa: SLF001
+
+
 def is_fenced(error: KafkaException) -> bool:
     """Whether another client has taken this one's name."""
     return error.args[0].code() in _FENCED

@@ -40,8 +40,9 @@ async def sweep(settings: KafkaSettings, registry: Registry, pipeline: str) -> N
     async def forget_groups() -> None:
         await _deleted(lambda: admin.delete_consumer_groups(groups, request_timeout=limit), limit)
 
-    # Static members, which have left without a word, are in their group until their session ends.
-    await retrying(forget_groups, Backoff(), limit_seconds=2 * settings.session_timeout_seconds)
+    # Static members, which have left without a word, are in their group until their session ends,
+    # and one whose rebalance was under way begins another.
+    await retrying(forget_groups, Backoff(), limit_seconds=4 * settings.session_timeout_seconds)
 
 
 async def _deleted(ask: Callable[[], dict[str, "Future[Any]"]], limit_seconds: float) -> None:

@@ -26,14 +26,17 @@ def drill(place: Place, kind: str, *arguments: str) -> tuple[int, Any, str]:
     """Exit code, document and progress of a drill on the stack."""
     command = [sys.executable, "-m", "cdcd", "-c", str(place.config()), "drill", kind]
     command += ["--stack", str(local.file()), *arguments, "--json"]
-    done = subprocess.run(command, capture_output=True, check=False, text=True)
-    return done.returncode, json.loads(done.stdout) if done.stdout else None, done.stderr
+    own = {**os.environ, "TMPDIR": str(place.folder)}
+    done = subprocess.run(command, capture_output=True, check=False, text=True, env=own)
+    crashes = [file.read_text() for file in place.folder.rglob("cdcd-crash-*")]
+    said = "\n".join([done.stderr, *crashes])
+    return done.returncode, json.loads(done.stdout) if done.stdout else None, said
 
 
 def expect_nothing_lost(done: tuple[int, Any, str], rounds: int) -> dict[str, Any]:
     """Every round came back, and the drill's witness found all changes once."""
     code, found, said = done
-    assert code == 0, (found, said)
+    assert code == 0, f"{found}\n{said}"
     assert (found["lost"], found["duplicated"], found["different"]) == (0, 0, [])
     assert found["rounds"] == rounds
     # Writes went on: a beat before the rounds and one in each are 64 changes each, two at most.
