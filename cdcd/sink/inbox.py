@@ -126,7 +126,9 @@ class Inbox:
         behind = {r.partition.number: r.offset + 1 for r in records}
         if not self._records:
             for number, end in self._ends.items():
-                behind[number] = max(end, behind.get(number, 0))
+                # Slices that left something over may have gone beyond it since it was seen.
+                if end > behind.get(number, self._starts[number] or 0):
+                    behind[number] = end
             self._ends = {}
         moves = [
             Move(number, self._starts[number], offset)

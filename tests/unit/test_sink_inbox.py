@@ -135,6 +135,37 @@ def test_slices_hold_every_record_once_and_in_order(
     assert taken == offered
 
 
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("record"), st.integers(0, 2), st.integers(1, 3)),
+            st.tuples(st.just("end"), st.integers(0, 2), st.integers(0, 2)),
+            st.tuples(st.just("take"), st.integers(1, 3), st.just(0)),
+        ),
+        max_size=30,
+    )
+)
+def test_no_slice_leads_back(steps: list[tuple[str, int, int]]) -> None:
+    """However records, ends and slices follow each other, each move begins where the one before
+    ended and leads on.
+    """
+    box = inbox(p0=None, p1=None, p2=None)
+    read = {0: 0, 1: 0, 2: 0}
+    saved: dict[int, int | None] = {0: None, 1: None, 2: None}
+    for kind, number, step in steps:
+        if kind == "record":
+            read[number] += step
+            box.offer(record(number, read[number] - 1))
+        elif kind == "end":
+            read[number] += step
+            box.offer_end(number, read[number])
+        else:
+            for move in box.take(number, 1000).moves:
+                assert move.start == saved[move.partition]
+                assert move.next_offset > (move.start or 0)
+                saved[move.partition] = move.next_offset
+
+
 def test_an_empty_partition_whose_end_was_seen_is_still_new() -> None:
     """A partition that was seen empty with nothing saved begins so when a record comes.
 
