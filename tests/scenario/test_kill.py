@@ -1,0 +1,29 @@
+"""The daemon killed in the middle of many changes, and started again."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.scenario.conftest import Place
+from tests.scenario.ending import Writer, expect_equal
+
+MakeTable = Callable[[str], None]
+CHANGES = 20_000
+
+
+@pytest.mark.timeout(240)
+def test_killed_in_the_middle_of_many_changes(place: Place, make_table: MakeTable) -> None:
+    """Of 20,000 changes none is lost and none comes twice, in the topic and in PostgreSQL."""
+    make_table("items (pk int, ck int, a text, b bigint, PRIMARY KEY (pk, ck))")
+    daemon = place.daemon("--table", f"{place.name}.*")
+    daemon.start()
+    daemon.wait_ready()
+    writer = Writer(place, CHANGES)
+    writer.start()
+    writer.wait_for(CHANGES // 2)
+    daemon.kill()
+    daemon.start()
+    writer.join()
+    assert writer.failed is None
+    assert writer.written == CHANGES
+    expect_equal(place, "items", ("pk", "ck"))
