@@ -187,14 +187,14 @@ def hire(ground: Ground, file: Path | None, more: Mapping[str, str], folder: Pat
         # From the log's first row on: each is to be in the topic.
         table = ("--table", place.full_name, "--start", "log")
         arguments = (*config, *run, *table, "--http-port", "0")
-        # A report of a crash is a temporary file.
+        # A report of a crash is a temporary file: it is to lie beside the log.
         own = {"CDCD_POSTGRES__TARGET_SCHEMA": place.schema, "TMPDIR": str(folder)}
         log = folder / f"worker-{number}.log"
-        ground.workers.append(Worker(arguments, own | dict(more), log))
+        ground.workers.append(Worker(arguments, {**own, **more}, log))
 
 
 def log_folder() -> Path:
-    """Where the workers' logs are; only this user reads them."""
+    """Where the workers leave logs and crash reports; only this user reads them."""
     return Path(tempfile.mkdtemp(prefix="cdcd-drill-"))
 
 

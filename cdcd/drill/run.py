@@ -33,7 +33,7 @@ async def drill(settings: Settings, request: Request, tell: Callable[[str], None
     ):
         folder = log_folder()
         hire(ground, request.file, more, folder)
-        # What was found can be looked at.
+        # Where something was found it stays, to be looked at.
         kept = f"nothing is taken away; what the workers left is in {folder}"
         try:
             outcome = await _with_writes(ground, request, tell)

@@ -50,6 +50,11 @@ class Daemon:
         if number not in (signal.SIGSTOP, signal.SIGCONT):
             self._process.wait(WAIT_SECONDS)
 
+    def published(self) -> int:
+        """How many changes it has published since its start, by its own account."""
+        _, body = self.get("/status")
+        return sum(table["published"] for table in body["tables"]) if body else 0
+
     def kill(self) -> None:
         """Kill -9."""
         self.signal(signal.SIGKILL)

@@ -21,6 +21,7 @@ def test_killed_in_the_middle_of_many_changes(place: Place, make_table: MakeTabl
     writer = Writer(place, CHANGES)
     writer.start()
     writer.wait_for(CHANGES // 2)
+    assert 0 < daemon.published() < CHANGES
     daemon.kill()
     daemon.start()
     writer.join()

@@ -25,12 +25,6 @@ def workers(place: Place, make_table: MakeTable) -> tuple[Daemon, Daemon]:
     return made[0], made[1]
 
 
-def changes_of(daemon: Daemon) -> int:
-    """How many changes a worker has published."""
-    _, body = daemon.get("/status")
-    return sum(t["published"] for t in body["tables"]) if body else 0
-
-
 @pytest.mark.timeout(240)
 def test_both_have_work(place: Place, workers: tuple[Daemon, Daemon]) -> None:
     """The lanes are shared: both workers publish."""
@@ -39,7 +33,7 @@ def test_both_have_work(place: Place, workers: tuple[Daemon, Daemon]) -> None:
     writer.join()
     expect_equal(place, "items", ("pk", "ck"))
     for daemon in workers:
-        assert changes_of(daemon) > 0, daemon.output[-1000:]
+        assert daemon.published() > 0, daemon.output[-1000:]
 
 
 @pytest.mark.timeout(240)
