@@ -43,7 +43,7 @@ def page() -> str:
 def _help(command: click.Command, path: str, depth: int, *, deep: bool = True) -> str:
     context = click.Context(command, info_name=path, terminal_width=80, color=False)
     context.help_option_names = ["-h", "--help"]
-    text = f"\n{'#' * depth} `{path}`\n\n```\n{command.get_help(context)}\n```\n"
+    text = f"\n{'#' * depth} `{path}`\n\n```text\n{command.get_help(context)}\n```\n"
     if deep and isinstance(command, click.Group):
         commands = command.commands.items()
         text += "".join(_help(each, f"{path} {name}", depth + 1) for name, each in commands)

@@ -154,8 +154,10 @@ async def _log_faults(settings: Settings, backup: Position) -> list[str]:
                 continue
             table = tables[name]
             keyspace, _, plain = name.partition(".")
-            of_table = generations.of_table(keyspace, plain)
-            known = await (of_table if table.tablets else generations.of_vnodes())
+            if table.tablets:
+                known = await generations.of_table(keyspace, plain)
+            else:
+                known = await generations.of_vnodes()
             try:
                 check_saved(table, known, decode_position(value.encode()), wall_clock_ms())
             except TableStopped as stopped:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tests.pages import PAGES, ROOT, name
+
 README = ROOT / "README.md"
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/**/*.md")])
 
 _CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)", re.DOTALL)
@@ -31,7 +31,7 @@ def _target(page: Path, link: str) -> tuple[Path, str]:
     return (page.parent / path).resolve() if path else page, anchor
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize("page", PAGES, ids=name)
 def test_links_lead_somewhere(page: Path) -> None:
     """Each link is to a file that is there, and to a heading that it has."""
     for link in _links(page):
@@ -52,4 +52,4 @@ def test_every_page_is_found_from_the_readme() -> None:
         reached.add(page)
         pending += [_target(page, link)[0] for link in _links(page)]
     missed = {p for p in PAGES if ROOT / "docs" in p.parents} - reached
-    assert not missed, sorted(str(p.relative_to(ROOT)) for p in missed)
+    assert not missed, sorted(map(name, missed))
