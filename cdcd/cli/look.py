@@ -33,6 +33,9 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
     metavar="KS.TABLE",
     help="Table that will be replicated; repeatable, also 'ks.*'. All when left out.",
 )
+@click.option(
+    "--production", is_flag=True, help="Check what production asks for, and list the rest."
+)
 @click.option("--verbose", is_flag=True, help="Show every check and every note.")
 @json_option
 @click.pass_obj
@@ -40,10 +43,14 @@ def check(
     invocation: Invocation,
     services: tuple[str, ...],
     patterns: tuple[str, ...],
+    production: bool,
     verbose: bool,
     as_json: bool,
 ) -> int:
     """Test connections, rights, CDC options and clocks.
+
+    With --production also copies, retention, encryption, passwords and needless
+    rights; what no program can see is printed as a list.
 
     \b
     Exit code 0: all is good. 1: something was found. 2: a setting, password or
@@ -53,7 +60,7 @@ def check(
     # Imported late, so that --help needs no client library.
     from cdcd.preflight.run import run  # noqa: PLC0415
 
-    report = asyncio.run(run(settings, patterns, services or SERVICES))
+    report = asyncio.run(run(settings, patterns, services or SERVICES, production=production))
     if as_json:
         click.echo(json.dumps(report.as_json(), indent=2))
     else:

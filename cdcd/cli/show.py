@@ -1,7 +1,9 @@
 """How reports look to people."""
 
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -9,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cdcd.ops.logs import redact_text
-from cdcd.preflight.report import Level, Outcome, Report, Result
+from cdcd.preflight.report import Level, Outcome, Report, Result, ToDo
 
 if TYPE_CHECKING:  # it needs client libraries, and --help does not
     from cdcd.cli.standing import Standing, TableStanding
@@ -47,6 +49,16 @@ def show_report(out: Console, report: Report, *, verbose: bool) -> None:
     skipped = sum(o.result is Result.SKIPPED for o in report.outcomes)
     rest = f", {skipped} were skipped" if skipped else ""
     out.print(f"{good} of {len(report.outcomes)} checks are good{rest}")
+    if report.to_do:
+        _show_to_do(out, report.to_do)
+
+
+def _show_to_do(out: Console, to_do: Sequence[ToDo]) -> None:
+    out.print("\nWhat no program can see, and where it is said how:")
+    for area, items in groupby(to_do, lambda each: each.area):
+        out.print(f"\n{area}")
+        for each in items:
+            out.print(f"  [dim]\\[ ][/] {escape(each.what)} [dim]({each.see})[/]", soft_wrap=True)
 
 
 def _show_findings(out: Console, outcome: Outcome, *, verbose: bool) -> None:

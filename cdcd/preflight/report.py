@@ -66,10 +66,20 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class ToDo:
+    """What no program can see, where it belongs, and the page that says how."""
+
+    area: str
+    what: str
+    see: str
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """All outcomes, service by service."""
+    """All outcomes, service by service, and what is left for people; that is no finding."""
 
     outcomes: tuple[Outcome, ...] = field(default_factory=tuple)
+    to_do: tuple[ToDo, ...] = ()
 
     @property
     def exit_code(self) -> ExitCode:
@@ -87,6 +97,7 @@ class Report:
             "exit_code": int(self.exit_code),
             "passed": self.exit_code is ExitCode.DONE,
             "checks": [{**asdict(o), "seconds": round(o.seconds, 3)} for o in self.outcomes],
+            **({"to_do": [asdict(each) for each in self.to_do]} if self.to_do else {}),
         }
 
 

@@ -4,15 +4,16 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cdcd.config.origin import unknown_variables
 from cdcd.config.settings import Settings
 from cdcd.model.errors import CdcdError, Transient
 from cdcd.ops.logs import get_logger
-from cdcd.preflight import kafka, postgres, registry, scylla
+from cdcd.preflight import kafka, postgres, production_checks, registry, scylla
 from cdcd.preflight.report import Finding, Outcome, Report, ended, failed, skipped, warning
+from cdcd.preflight.to_do import TO_DO
 
 log = get_logger()
 
@@ -35,17 +36,37 @@ SERVICES: Mapping[str, Service] = {
 }
 
 
-async def run(settings: Settings, patterns: Sequence[str], services: Sequence[str]) -> Report:
-    """Check the named services; the patterns say which tables are meant."""
+async def run(
+    settings: Settings,
+    patterns: Sequence[str],
+    services: Sequence[str],
+    *,
+    production: bool = False,
+) -> Report:
+    """Check the named services, for production or just to run; the patterns say which tables are
+    meant.
+    """
     async with asyncio.TaskGroup() as tasks:
         running = [
-            tasks.create_task(_service(name, SERVICES[name], settings, patterns))
+            tasks.create_task(
+                _service(name, _chosen(name, production=production), settings, patterns)
+            )
             for name in services
         ]
     outcomes = [ended("settings", "environment", _environment(), 0.0)]
+    if production:
+        judged = production_checks.of_settings(settings, services)
+        outcomes += [ended("settings", title, found, 0.0) for title, found in judged.items()]
     for task in running:
         outcomes += task.result()
-    return Report(tuple(outcomes))
+    return Report(tuple(outcomes), TO_DO if production else ())
+
+
+def _chosen(name: str, *, production: bool) -> Service:
+    service = SERVICES[name]
+    if not production:
+        return service
+    return replace(service, checks={**service.checks, **production_checks.CHECKS[name]})
 
 
 def _environment() -> list[Finding]:

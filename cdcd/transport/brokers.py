@@ -1,7 +1,7 @@
 """What the brokers are and allow, asked without changing anything."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +22,14 @@ class Cluster:
 
     brokers: int
     rights: frozenset[str]
+    settings: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """Copies of the partition that has fewest, and the settings as the brokers have them."""
+
+    copies: int
     settings: Mapping[str, str]
 
 
@@ -46,9 +54,36 @@ class Brokers:
         resource = ConfigResource(ConfigResource.Type.BROKER, str(broker))
         futures = self._admin.describe_configs([resource], request_timeout=self._timeout_seconds)
         try:
-            entries = await self._answer(futures[resource], "reading a broker's settings")
+            return await self._entries(futures[resource], "reading a broker's settings")
         except CdcdError:
             return {}  # a right of its own, which replication does not need
+
+    async def topics(self, wanted: Callable[[str], bool]) -> Mapping[str, Topic]:
+        """The topics that there are of those whose names are wanted."""
+        found = (await asyncio.to_thread(self._metadata)).topics
+        names = {n: t for n, t in found.items() if t.error is None and wanted(n)}
+        if not names:
+            return {}
+        resources = {n: ConfigResource(ConfigResource.Type.TOPIC, n) for n in names}
+        futures = self._admin.describe_configs(
+            list(resources.values()), request_timeout=self._timeout_seconds
+        )
+        return {
+            name: Topic(
+                min(len(p.replicas) for p in names[name].partitions.values()),
+                await self._entries(futures[resource], f"reading the settings of topic {name}"),
+            )
+            for name, resource in resources.items()
+        }
+
+    def _metadata(self) -> Any:
+        try:
+            return self._admin.list_topics(timeout=self._timeout_seconds)
+        except KafkaException as error:
+            raise failure(error, "listing topics") from error
+
+    async def _entries(self, future: Future[Any], doing: str) -> Mapping[str, str]:
+        entries = await self._answer(future, doing)
         return {name: e.value for name, e in entries.items() if e.value is not None}
 
     async def could_make(self, topic: str, config: Mapping[str, str]) -> None:

@@ -1,10 +1,13 @@
 """`cdcd check` against the real services: what is wrong is said, and how grave it is."""
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
 from cassandra.cluster import Cluster, Session
 
@@ -188,3 +191,33 @@ def test_misspelt_variable_is_found(cdcd: Command, monkeypatch: pytest.MonkeyPat
     answer = cdcd("check", "--service", "registry", "--json")
     assert answer.code == 1
     assert "CDCD_SCYLA__PORT" in _messages(answer)
+
+
+async def test_production_asks_for_more(
+    cdcd: Command, table: Callable[[str, str], str], connection: "asyncpg.Connection[Any]"
+) -> None:
+    """--production finds what a local stack lacks and who else may write the target, finishes every
+    check, and lists the rest.
+    """
+    name = table("id int PRIMARY KEY, v text", "{'enabled': true}")
+    await connection.execute(f'CREATE SCHEMA "{cdcd.name}"')
+    try:
+        await connection.execute(f'CREATE TABLE "{cdcd.name}".t (id int)')
+        await connection.execute(f'GRANT UPDATE ON "{cdcd.name}".t TO PUBLIC')
+        answer = await asyncio.to_thread(cdcd, "check", "--production", "--table", name, "--json")
+    finally:
+        await connection.execute(f'DROP SCHEMA "{cdcd.name}" CASCADE')
+    results = _results(answer)
+    assert answer.code == 1
+    assert set(results.values()) == {"good", "found"}
+    for check in ("links", "passwords"):
+        assert results[f"settings {check}"] == "found"
+    found = _messages(answer)
+    for said in (
+        f"keyspace {name.partition('.')[0]} has 1 copies",
+        "topic __transaction_state has 1 of 3 copies",
+        "this connection to PostgreSQL is not encrypted",
+        f"others may write tables of schema {cdcd.name}: PUBLIC",
+    ):
+        assert said in found
+    assert answer.json["to_do"]
