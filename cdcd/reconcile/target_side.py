@@ -85,7 +85,7 @@ class TargetSide:
     async def scan(self, chunk: tuple[int, int]) -> AsyncIterator[Sequence[Any]]:
         """Pages of records: the key's columns and the digest."""
         start, end = chunk
-        async with self._pool.transaction() as connection:
+        async with self._pool.transaction(patient=True) as connection:
             cursor = await connection.cursor(self._scan, (start, 0), (end, 0))
             while page := await cursor.fetch(_FETCH_ROWS):
                 yield page

@@ -71,7 +71,7 @@ class Carrier:
         return await self._carry() if found else True
 
     async def _carry(self) -> bool:
-        async with self._pool.transaction() as connection:
+        async with self._pool.transaction(patient=True) as connection:
             if not await connection.fetchval(_LOCK, self._pipeline):
                 return False
             # The topic keeps its own account, so this transaction may be lost in the end.

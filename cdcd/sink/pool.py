@@ -9,7 +9,7 @@ import re
 import ssl
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -31,6 +31,10 @@ _TUPLE_TYPES = ("timestamptz", "timestamp", "date", "time", "interval")
 _ANSWER_SECONDS = 5.0
 # Prepared statements that one connection keeps: some for each table and shape.
 STATEMENTS_MAX = 1000
+# How long a transaction may wait for its client: more than a batch's longest step between two
+# statements, which is a request in the lanes topic.
+IDLE_TRANSACTION_SECONDS = 15
+
 # How long an idle connection is kept.
 IDLE_SECONDS = 300.0
 
@@ -222,8 +226,9 @@ class Pool:
         limit_ms = str(int(settings.statement_timeout_seconds * 1000))
         self._session = {
             "statement_timeout": limit_ms,
-            # A worker that is gone without a word gives its locks back.
-            "idle_in_transaction_session_timeout": limit_ms,
+            # A worker that stands still gives its locks back, soon after its partitions were given
+            # to another one, which waits for them.
+            "idle_in_transaction_session_timeout": str(IDLE_TRANSACTION_SECONDS * 1000),
             # Quoted identifiers mean what they say whatever the database's default is.
             "search_path": "pg_catalog, pg_temp",
         }
@@ -315,14 +320,19 @@ class Pool:
                     raise
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
-        """A connection in a transaction of its own."""
-        async with self.connection() as connection:
-            if not self.keeps_sessions:
-                yield connection
-                return
-            async with connection.transaction():
-                yield connection
+    async def transaction(self, *, patient: bool = False) -> AsyncIterator[Connection]:
+        """A connection in a transaction of its own. A patient one holds no lock that a batch waits
+        for, and may wait for its client as long as a statement may take.
+        """
+        async with self.connection() as connection, AsyncExitStack() as stack:
+            if self.keeps_sessions:
+                await stack.enter_async_context(connection.transaction())
+            if patient:
+                limit_ms = self._session["statement_timeout"]
+                await connection.execute(
+                    f"SET LOCAL idle_in_transaction_session_timeout = {limit_ms}"
+                )
+            yield connection
 
     async def ping(self) -> None:
         """Return when PostgreSQL answers."""

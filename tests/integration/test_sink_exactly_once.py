@@ -227,6 +227,20 @@ async def test_an_offset_never_goes_back(feed: Feed) -> None:
         assert await count_of(feed) == 0
 
 
+async def test_a_worker_that_stands_still_gives_its_locks_back(feed: Feed) -> None:
+    """PostgreSQL ends a transaction whose client is silent before one that waits for its rows gives
+    up; only one that holds no rows may be silent for as long.
+    """
+    shown = "SHOW idle_in_transaction_session_timeout"
+    async with Pool(PostgresSettings(dsn=feed.postgres), "test") as pool:
+        async with pool.transaction() as connection:
+            assert await connection.fetchval(shown) == "15s"
+        async with pool.transaction(patient=True) as connection:
+            assert await connection.fetchval(shown) == "1min"
+        async with pool.transaction() as connection:
+            assert await connection.fetchval(shown) == "15s"
+
+
 async def test_a_sink_that_was_overtaken_goes_on_behind_the_other(
     feed: Feed, connection: "asyncpg.Connection[Any]"
 ) -> None:
