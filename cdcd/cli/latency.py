@@ -11,7 +11,7 @@ from rich.table import Table
 from cdcd.cli.invocation import Invocation
 from cdcd.cli.look import json_option
 from cdcd.cli.show import console
-from cdcd.config.settings import Settings
+from cdcd.config.settings import HttpSettings, Settings
 from cdcd.model.errors import ConfigurationError, ExitCode
 from cdcd.ops.quantiles import Buckets, between, bucket_quantile, buckets_of, quantile, together
 
@@ -21,7 +21,6 @@ WAYS = {
     "kafka_to_postgres": "Kafka to PostgreSQL",
     "end_to_end": "end to end",
 }
-ANSWER_SECONDS_MAX = 5.0
 
 
 @click.command(short_help="Show how long changes of a table take.")
@@ -67,9 +66,8 @@ def latency(  # noqa: PLR0913, PLR0917  click passes each option as an argument
     the bounds of their histograms. Nothing is written.
     """
     settings = invocation.settings({"name": name})
-    places = urls or (f"http://{settings.http.host}:{settings.http.port}",)
     ages = asyncio.run(_ages(settings, table, last))
-    ways, away = asyncio.run(_exported(places, table, seconds))
+    ways, away = asyncio.run(_exported(settings.http, urls, table, seconds))
     found: dict[str, Any] = {"scylla_to_kafka": _of(ages)}
     found |= {way: _of_buckets(buckets) for way, buckets in ways.items()}
     if as_json:
@@ -94,13 +92,13 @@ async def _ages(settings: Settings, table: str, count: int) -> list[float]:
 
 
 async def _exported(
-    urls: Sequence[str], table: str, seconds: float
+    http: HttpSettings, urls: Sequence[str], table: str, seconds: float
 ) -> tuple[dict[str, Buckets], list[str]]:
     """The histograms of all daemons together, and which of them are away."""
     ways: dict[str, Buckets] = {"kafka_to_postgres": {}, "end_to_end": {}}
-    before, away = await _scrape(urls) if seconds else ({}, [])
+    before, away = await _scrape(http, urls) if seconds else ({}, [])
     await asyncio.sleep(seconds)
-    after, away = await _scrape(urls)
+    after, away = await _scrape(http, urls)
     for url, text in after.items():
         for way, buckets in ways.items():
             metric = f"cdcd_{way}_seconds"
@@ -109,12 +107,14 @@ async def _exported(
     return ways, away
 
 
-async def _scrape(urls: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    from aiohttp import ClientError, ClientSession, ClientTimeout  # noqa: PLC0415  for --help's sake
+async def _scrape(http: HttpSettings, urls: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    from aiohttp import ClientError  # noqa: PLC0415  for --help's sake
+
+    from cdcd.cli.port import client_of, url_of  # noqa: PLC0415  for --help's sake
 
     found, away = {}, []
-    async with ClientSession(timeout=ClientTimeout(total=ANSWER_SECONDS_MAX)) as session:
-        for url in urls:
+    async with client_of(http) as session:
+        for url in urls or (url_of(http),):
             try:
                 async with session.get(f"{url.rstrip('/')}/metrics") as answer:
                     answer.raise_for_status()

@@ -87,8 +87,7 @@ def status(
     if live or url:
         from cdcd.cli.watch import watch  # noqa: PLC0415  needs a client library, and --help does not
 
-        place = url or f"http://{settings.http.host}:{settings.http.port}"
-        asyncio.run(watch(place.rstrip("/"), console(), as_json=as_json))
+        asyncio.run(watch(settings.http, url, console(), as_json=as_json))
         return ExitCode.DONE
     from cdcd.cli.standing import look  # noqa: PLC0415  needs client libraries, and --help does not
 

@@ -13,12 +13,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from cdcd.cli.port import client_of, is_about_certificates, url_of
 from cdcd.cli.show import duration
-from cdcd.model.errors import Fatal
+from cdcd.config.settings import HttpSettings
+from cdcd.model.errors import ConfigurationError, Fatal
 from cdcd.ops.logs import redact_text
 
 EVERY_SECONDS = 1.0
-ANSWER_SECONDS_MAX = 5.0
 SAMPLES = 40
 BARS = "▁▂▃▄▅▆▇█"
 # A lag below this is drawn as the lowest bar: small ones would look like mountains otherwise.
@@ -106,19 +107,20 @@ def _number(rate: float | None) -> str:
     return "" if rate is None else f"{rate:,.0f}"
 
 
-async def watch(url: str, out: Console, *, as_json: bool) -> None:
-    """Show the worker at `url` until interrupted. Raises Fatal when it does not answer.
+async def watch(http: HttpSettings, url: str | None, out: Console, *, as_json: bool) -> None:
+    """Show the worker at `url`, or where the settings say, until interrupted. Raises Fatal when it
+    does not answer.
 
     On a terminal one picture is drawn anew; elsewhere each look is a line.
     """
     history = History()
     if as_json or not out.is_terminal:
-        async for look in _looks(url):
+        async for look in _looks(http, url):
             rates = history.take(look)
             click.echo(json.dumps(look) if as_json else _line(look, rates))
         return
     with Live(console=out, auto_refresh=False) as live:
-        async for look in _looks(url):
+        async for look in _looks(http, url):
             rates = history.take(look)
             live.update(picture(look, history, rates), refresh=True)
 
@@ -130,15 +132,17 @@ def _line(look: Look, rates: Mapping[str, Mapping[str, float | None]]) -> str:
     return f"{look['name']} {ready}: highest lag {duration(worst)}, {applied:,.0f} applied/s"
 
 
-async def _looks(url: str) -> AsyncIterator[Look]:
-    limit = aiohttp.ClientTimeout(total=ANSWER_SECONDS_MAX)
-    async with aiohttp.ClientSession(timeout=limit) as client:
+async def _looks(http: HttpSettings, url: str | None) -> AsyncIterator[Look]:
+    place = (url or url_of(http)).rstrip("/")
+    async with client_of(http) as client:
         while True:
             try:
-                async with client.get(f"{url}/status", raise_for_status=True) as answer:
+                async with client.get(f"{place}/status", raise_for_status=True) as answer:
                     found: Look = await answer.json()
             except (aiohttp.ClientError, ValueError, TimeoutError) as error:
-                message = f"no daemon answers at {url}"
+                if is_about_certificates(error):
+                    raise ConfigurationError(f"{place}: {error}", "see [http.tls]") from error
+                message = f"no daemon answers at {place}"
                 raise Fatal(message, "is it running there? --url names another place") from error
             yield found
             await asyncio.sleep(EVERY_SECONDS)

@@ -30,6 +30,7 @@ from pydantic_settings import (
 from cdcd.config.references import LookUp, merged, references, resolved
 from cdcd.config.section import Section
 from cdcd.config.tables import TableSettings
+from cdcd.config.tls import PortTlsSettings
 from cdcd.model.errors import ConfigurationError
 
 
@@ -246,12 +247,13 @@ class MaskingSettings(Section):
 
 
 class HttpSettings(Section):
-    """The daemon's own port: /livez, /readyz, /metrics."""
+    """The daemon's own port: /, /status, /livez, /readyz, /metrics."""
 
     host: str = "127.0.0.1"
     """Address to listen on; loopback unless told otherwise."""
     port: int = Field(8080, ge=0, le=65535)
     """Port to listen on; 0 takes a free one and logs it."""
+    tls: PortTlsSettings = PortTlsSettings()
 
 
 class LogSettings(Section):

@@ -3,6 +3,9 @@
 `/` is a page for people, which shows what `/status` says. `/livez` answers 200 as long as the event
 loop turns, whatever is away; a restart would not bring that back. `/readyz` answers 200 or 503 with
 the reasons. `/status` is the whole board as JSON.
+
+Where clients have to have certificates, those of /livez and /readyz need none, because Kubernetes'
+probes have none; they get no reasons.
 """
 
 import base64
@@ -19,8 +22,9 @@ from cdcd.config.settings import HttpSettings
 from cdcd.model.errors import ConfigurationError
 from cdcd.ops.logs import get_logger
 from cdcd.ops.status import Status
+from cdcd.ops.tls import port_context
 
-Handler = Callable[[web.Request], Awaitable[web.Response]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 log = get_logger()
 
@@ -54,12 +58,15 @@ async def serve(
 ) -> AsyncIterator[str]:
     """Serve while the context is open; gives the base URL.
 
-    Raises ConfigurationError when the port is taken or the address is not this machine's.
+    Raises ConfigurationError when the port is taken, the address is not this machine's, or a
+    certificate is wrong.
     """
-    runner = web.AppRunner(_app(snapshot, exposition), access_log=None, shutdown_timeout=1.0)
+    tls = port_context(settings.tls) if settings.tls.enabled else None
+    app = _app(snapshot, exposition, closed=settings.tls.client_certificates)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, settings.host, settings.port)
+        site = web.TCPSite(runner, settings.host, settings.port, ssl_context=tls)
         try:
             await site.start()
         except OSError as error:
@@ -69,21 +76,25 @@ async def serve(
             ) from error
         port = runner.addresses[0][1]
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        url = f"http://{host}:{port}"
+        url = f"{'https' if tls else 'http'}://{host}:{port}"
         log.info("listening", url=url, port=port)
         yield url
     finally:
         await runner.cleanup()
 
 
-def _app(snapshot: Callable[[], Status], exposition: Callable[[], bytes]) -> web.Application:
+def _app(
+    snapshot: Callable[[], Status], exposition: Callable[[], bytes], *, closed: bool
+) -> web.Application:
     async def livez(_request: web.Request) -> web.Response:
         return web.json_response({"live": True})
 
-    async def readyz(_request: web.Request) -> web.Response:
+    async def readyz(request: web.Request) -> web.Response:
         status = snapshot()
-        body = {
-            "ready": status.is_ready,
+        body: dict[str, object] = {"ready": status.is_ready}
+        if closed and not _has_certificate(request):
+            return web.json_response(body, status=200 if status.is_ready else 503)
+        body |= {
             "reasons": status.reasons,
             "stages": {s.stage: s.state.value for s in status.stages},
             "tables": {t.table: t.state.value for t in status.tables},
@@ -103,7 +114,7 @@ def _app(snapshot: Callable[[], Status], exposition: Callable[[], bytes]) -> web
     async def page(_request: web.Request) -> web.Response:
         return web.Response(text=_PAGE, content_type="text/html", headers=_PAGE_HEADERS)
 
-    app = web.Application()
+    app = web.Application(middlewares=[_only_with_certificate] if closed else [])
     routes: dict[str, Handler] = {
         "/": page,
         "/livez": livez,
@@ -113,3 +124,15 @@ def _app(snapshot: Callable[[], Status], exposition: Callable[[], bytes]) -> web
     }
     app.add_routes([web.get(path, handler) for path, handler in routes.items()])
     return app
+
+
+@web.middleware
+async def _only_with_certificate(request: web.Request, handler: Handler) -> web.StreamResponse:
+    if request.path not in {"/livez", "/readyz"} and not _has_certificate(request):
+        raise web.HTTPForbidden(text="this needs a client certificate\n")
+    return await handler(request)
+
+
+def _has_certificate(request: web.Request) -> bool:
+    """Whether the client has shown one; a wrong one has ended the handshake before."""
+    return bool(request.get_extra_info("peercert"))

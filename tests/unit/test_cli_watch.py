@@ -102,7 +102,7 @@ async def test_looks_are_lines_of_json(
 
     async with health.serve(HttpSettings(port=0), snapshot, board.exposition) as url:
         with pytest.raises(Fatal, match="no daemon answers"):
-            await watch(url, out, as_json=True)
+            await watch(HttpSettings(), url, out, as_json=True)
     printed = capsys.readouterr().out.splitlines()
     lines = [json.loads(line) for line in printed if line.startswith("{")]
     assert [line["tables"][0]["table"] for line in lines] == ["ks.t"] * 2
@@ -111,5 +111,5 @@ async def test_looks_are_lines_of_json(
 async def test_nobody_there_is_said() -> None:
     """Where no daemon listens it says how to name another place."""
     with pytest.raises(Fatal) as caught:
-        await watch("http://127.0.0.1:9", Console(file=io.StringIO()), as_json=False)
+        await watch(HttpSettings(port=9), None, Console(file=io.StringIO()), as_json=False)
     assert "--url" in caught.value.hint

@@ -33,6 +33,7 @@ EVERYTHING: dict[str, Any] = {
     "env": [{"name": "CDCD_LOG__LEVEL", "value": "debug"}],
     "volumes": [{"name": "ca", "secret": {"secretName": "ca"}}],
     "volumeMounts": [{"name": "ca", "mountPath": "/ca", "readOnly": True}],
+    "portTls": {"enabled": True, "scrape": {"serverName": "cdcd"}},
     "autoscaling": {"enabled": True, "selector": {"job": "cdcd"}},
     "networkPolicy": {"ingressFrom": [PEER], "egressTo": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]},
     "serviceAccount": {"annotations": {"a": "b"}, "token": True},
@@ -226,3 +227,15 @@ def test_versions_are_the_daemon_s() -> None:
     assert chart["appVersion"] == __version__
     image = next(_pods(_render({})))[1]["containers"][0]["image"]
     assert re.fullmatch(rf"cdcd:{re.escape(__version__)}", image)
+
+
+@pytest.mark.parametrize(("enabled", "scheme"), [(False, "HTTP"), (True, "HTTPS")])
+def test_probes_speak_as_the_port_does(enabled: bool, scheme: str) -> None:
+    """With TLS on the port probes and the scrape are https."""
+    values = {"portTls": {"enabled": enabled}, "monitoring": {"serviceMonitor": True}}
+    documents = _render(values)
+    container = _one(documents, "StatefulSet")["spec"]["template"]["spec"]["containers"][0]
+    probes = [value for key, value in container.items() if key.endswith("Probe")]
+    assert [p["httpGet"]["scheme"] for p in probes] == [scheme] * 3
+    (endpoint,) = _one(documents, "ServiceMonitor")["spec"]["endpoints"]
+    assert endpoint.get("scheme", "http") == scheme.lower()
