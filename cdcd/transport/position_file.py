@@ -12,10 +12,14 @@ from typing import Any
 
 from cdcd.model.errors import ConfigurationError
 from cdcd.transport.lane_records import (
+    TABLES_KEY,
     Records,
     Write,
     cell_of_key,
+    decode_listed,
     decode_position,
+    listed_of_key,
+    request_of_key,
     table_of_key,
 )
 
@@ -115,15 +119,30 @@ def _checksum(body: Mapping[str, Any]) -> str:
 def restoring(backup: Records, now: Records) -> list[Write]:
     """What to write so that the lanes stand where the backup says.
 
-    Positions and fingerprints become the backup's. Requests, listed refreshes and control records
-    that came since stay: a refresh that is dropped may be missed, one too many does no harm.
+    Positions and fingerprints become the backup's. Its requests and listed refreshes come back
+    beside those that came since: a refresh that is dropped may be missed, one too many does no
+    harm. What operators said stays as they said it last, and so does what is known of copies.
     """
     gone = [at for at in now if at not in backup and _is_progress(at[1])]
     writes: list[Write] = [(lane, key, None) for lane, key in gone]
     for (lane, key), value in backup.items():
-        if now.get((lane, key)) != value:
+        if _comes_back(key, value, now.get((lane, key))):
             writes.append((lane, key, value))
     return writes
+
+
+def _comes_back(key: str, then: str, now: str | None) -> bool:
+    """Whether a record of the backup is written over what is there now, None for nothing."""
+    listed_id = listed_of_key(key.encode())
+    if _is_progress(key):
+        return then != now
+    if listed_id is not None and now is not None:
+        # One scope has one entry, and a later frontier covers what an earlier one does.
+        was, is_now = (decode_listed(listed_id, text.encode()) for text in (then, now))
+        return was.frontier_ms > is_now.frontier_ms
+    is_wish = listed_id is not None or request_of_key(key.encode()) is not None
+    # Lanes that were never told a set of tables take the backup's.
+    return now is None and (is_wish or key.encode() == TABLES_KEY)
 
 
 def resetting(now: Records, tables: Sequence[str]) -> list[Write]:

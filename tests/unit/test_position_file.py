@@ -8,7 +8,14 @@ import pytest
 
 from cdcd.model.errors import ConfigurationError
 from cdcd.model.position import Position as LanePosition
-from cdcd.transport.lane_records import encode_position
+from cdcd.model.refresh import Copied, Listed, Request, Row
+from cdcd.transport.lane_records import (
+    encode_copied,
+    encode_listed,
+    encode_position,
+    encode_request,
+    encode_tables,
+)
 from cdcd.transport.position_file import (
     Offset,
     Position,
@@ -60,25 +67,78 @@ def test_damaged_document_is_refused(damage: Callable[[str], str], message: str)
         decode(damage(encode(POSITION)))
 
 
-def test_restoring_removes_progress_and_keeps_wishes() -> None:
-    """Positions and fingerprints become the backup's; requests and pauses since stay."""
+ROW = Row((b"1",), ())
+
+
+def _wish(due_ms: int) -> str:
+    return encode_request(Request("a", "ks.t", ROW, 1, due_ms)).decode()
+
+
+def _listed(frontier_ms: int) -> str:
+    return encode_listed(Listed("b", "ks.t", ROW, 1, frontier_ms)).decode()
+
+
+def test_restoring_brings_back_progress() -> None:
+    """Positions and fingerprints become the backup's, and those that came since go."""
+    backup = {**POSITION.records, (0, "cell/10/ks.t"): "{1}"}
     now = {
         (0, "position/ks.t"): _at(30),
         (0, "position/ks.new"): _at(30),
         (0, "cell/0/ks.t"): "{}",
-        (0, "request/a"): "{}",
-        (0, "control/paused"): "{}",
+        (0, "cell/10/ks.t"): "{2}",
         (0, "control/tables"): "{}",
     }
-    assert sorted(restoring(POSITION.records, now), key=repr) == sorted(
+    assert sorted(restoring(backup, now), key=repr) == sorted(
         [
             (0, "position/ks.new", None),
             (0, "cell/0/ks.t", None),
+            (0, "cell/10/ks.t", "{1}"),
             (0, "position/ks.t", _at(20)),
             (1, "position/ks.t", _at(10)),
         ],
         key=repr,
     )
+
+
+@pytest.mark.parametrize(
+    ("key", "then", "now"),
+    [
+        ("control/tables", encode_tables(["ks.t"]).decode(), encode_tables(["ks.*"]).decode()),
+        ("control/paused", "{1}", "{2}"),
+        ("control/paused", "{1}", None),
+        ("control/paused", None, "{2}"),
+        ("request/a", _wish(1), _wish(2)),
+        ("request/a", None, _wish(2)),
+        ("listed/b", _listed(1), _listed(2)),
+        ("listed/b", None, _listed(2)),
+        (
+            "copied/ks.t",
+            encode_copied(Copied("ks.t", 1, "run", 1, 1, 1)).decode(),
+            encode_copied(Copied("ks.t", 1, "later", 1, 2, 2)).decode(),
+        ),
+    ],
+)
+def test_restoring_keeps_what_came_since(key: str, then: str | None, now: str | None) -> None:
+    """The set of tables, pauses and resumes, wishes and copies are as they were told last."""
+    backup = {} if then is None else {(0, key): then}
+    assert restoring(backup, {} if now is None else {(0, key): now}) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "then", "now"),
+    [
+        ("request/a", _wish(1), None),
+        ("listed/b", _listed(1), None),
+        ("listed/b", _listed(2), _listed(1)),
+        ("control/tables", encode_tables(["ks.t"]).decode(), None),
+    ],
+)
+def test_restoring_brings_back_wishes(key: str, then: str, now: str | None) -> None:
+    """Requests and listed refreshes that are served since come back, and so does the set of tables
+    where the lanes have none.
+    """
+    there = {} if now is None else {(0, key): now}
+    assert restoring({(0, key): then}, there) == [(0, key, then)]
 
 
 def test_resetting_forgets_only_these_tables() -> None:
