@@ -28,6 +28,7 @@ from cdcd.transport.schema import (
     Schema,
     key_schema,
     remasked_from_schema,
+    revision_from_schema,
     table_from_schema,
     value_schema,
 )
@@ -65,29 +66,38 @@ class TableWriter:
         """Register the schemas. Raises TableStopped when the table is not what it was before, or
         consumers of its schemas could not read these.
         """
-        history = await registry.history(f"{self.topic}-value")
-        self._check_masks(history[:1])
+        subject = f"{self.topic}-value"
+        history = await registry.history(subject)
+        revision = self._carry_on(history[:1])
         key = key_schema(self.table, self.topic)
-        value = value_schema(self.table, self.topic, self.remasked_ms)
+        value = value_schema(self.table, self.topic, self.remasked_ms, revision)
+        # A table that is again what it was would get its former schema's id, and the newest schema,
+        # by which sinks make their targets ready, would stay the one in between.
+        while value not in history[:1] and await registry.has(subject, value):
+            revision += 1
+            value = value_schema(self.table, self.topic, self.remasked_ms, revision)
         self._check_evolution(history, value)
         try:
             ids = SchemaIds(
                 await registry.register(f"{self.topic}-key", key),
-                await registry.register(f"{self.topic}-value", value),
+                await registry.register(subject, value),
             )
         except IncompatibleSchema as error:
             raise TableStopped(self.table.full_name, error.message, error.hint) from error
         self._writer = RecordWriter(self.table, self.topic, self._pipeline, ids, self._partitions)
 
-    def _check_masks(self, latest: Sequence[Schema]) -> None:
+    def _carry_on(self, latest: Sequence[Schema]) -> int:
+        """Take over when the masks changed, or see that they did; gives the latest's revision."""
         for schema in latest:
             try:
                 before = table_from_schema(schema)
             except ValueError:
-                return  # another maker's, which the registry will not find compatible
+                break  # another maker's, which the registry will not find compatible
             self.remasked_ms = remasked_from_schema(schema)
             if remasked(before, self.table):
                 self.remasked_ms = wall_clock_ms()
+            return revision_from_schema(schema)
+        return 0
 
     def _check_evolution(self, history: Sequence[Schema], value: Schema) -> None:
         """A column that is gone in the latest schema may come back as another."""

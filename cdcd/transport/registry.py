@@ -127,6 +127,16 @@ class Registry:
         schema = self._schemas[found.schema_id] = _parsed(found.schema)
         return found.schema_id, schema
 
+    async def has(self, subject: str, schema: Schema) -> bool:
+        """Whether one of the subject's versions is this schema."""
+        wanted = RegistrySchema(json.dumps(schema), "AVRO")
+        doing = f"looking for a schema of {subject}"
+        try:
+            await _call(doing, lambda: self._client.lookup_schema(subject, wanted))
+        except _Missing:
+            return False
+        return True
+
     async def history(self, subject: str) -> list[Schema]:
         """The subject's schemas, the newest first, as far back as VERSIONS_MAX."""
         doing = f"reading the schemas of {subject}"

@@ -56,8 +56,10 @@ def key_schema(table: TableSpec, topic: str) -> Schema:
     }
 
 
-def value_schema(table: TableSpec, topic: str, remasked_ms: int = 0) -> Schema:
-    """The envelope. `remasked_ms` is when masks or their key last became others."""
+def value_schema(table: TableSpec, topic: str, remasked_ms: int = 0, revision: int = 0) -> Schema:
+    """The envelope. `remasked_ms` is when masks or their key last became others; `revision` tells
+    it from an earlier schema that was the same.
+    """
     builder = _Builder(topic)
     row: Schema = {
         "type": "record",
@@ -69,6 +71,8 @@ def value_schema(table: TableSpec, topic: str, remasked_ms: int = 0) -> Schema:
     }
     if remasked_ms:
         row["cql.remasked_ms"] = remasked_ms
+    if revision:
+        row["cql.revision"] = revision
     return {
         "type": "record",
         "name": "Envelope",
@@ -231,8 +235,17 @@ def _refuse_newer(schema: Schema) -> None:
 
 def remasked_from_schema(schema: Schema) -> int:
     """When masks or their key last became others, in milliseconds since 1970; 0 for never."""
-    before = next(f for f in schema["fields"] if f["name"] == "before")
-    return int(before["type"][1].get("cql.remasked_ms", 0))
+    return int(_row_of(schema).get("cql.remasked_ms", 0))
+
+
+def revision_from_schema(schema: Schema) -> int:
+    """What tells a schema from earlier ones that were the same; 0 where there was none."""
+    return int(_row_of(schema).get("cql.revision", 0))
+
+
+def _row_of(schema: Schema) -> Schema:
+    found: Schema = next(f for f in schema["fields"] if f["name"] == "before")["type"][1]
+    return found
 
 
 def table_from_schema(schema: Schema) -> TableSpec:
@@ -242,8 +255,7 @@ def table_from_schema(schema: Schema) -> TableSpec:
     """
     try:
         _refuse_newer(schema)
-        before = next(f for f in schema["fields"] if f["name"] == "before")
-        row = before["type"][1]
+        row = _row_of(schema)
         udts: Mapping[str, UdtFields] = {
             name: tuple((f, t) for f, t in fields) for name, fields in row["cql.types"].items()
         }

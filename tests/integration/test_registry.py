@@ -4,8 +4,11 @@ import pytest
 
 from cdcd.config.settings import RegistrySettings
 from cdcd.model.errors import ConfigurationError, Transient
+from cdcd.transport.avro import schema_id_of
+from cdcd.transport.publisher import TableWriter
 from cdcd.transport.registry import IncompatibleSchema, Registry
-from tests.integration.feeding import Feed
+from cdcd.transport.schema import table_from_schema
+from tests.integration.feeding import Feed, change, table
 
 
 def record(*fields: dict[str, object]) -> dict[str, object]:
@@ -44,6 +47,38 @@ async def test_a_schema_that_breaks_consumers_is_refused(feed: Feed) -> None:
     with pytest.raises(IncompatibleSchema, match=subject):
         await feed.registry.register(subject, BREAKING)
     assert (await feed.registry.latest(subject) or (0, {}))[1] == ONE
+
+
+async def test_a_schema_is_found_among_all_versions(feed: Feed) -> None:
+    """A subject has the schemas that were registered under it, and no others."""
+    subject = f"{feed.pipeline}-value"
+    assert not await feed.registry.has(subject, ONE)
+    await feed.registry.register(subject, ONE)
+    await feed.registry.register(subject, WIDER)
+    assert await feed.registry.has(subject, ONE)
+    assert not await feed.registry.has(subject, BREAKING)
+
+
+async def test_a_table_that_is_again_what_it_was_has_the_newest_schema(feed: Feed) -> None:
+    """Whatever a table was before, the newest schema is the one that its records are written with,
+    and workers who find the same table find the same schema.
+    """
+    subject = f"{feed.pipeline}.ks.t-value"
+    without, with_w = table("t", "p:p int"), table("t", "p:p int; r:w int")
+    ids = []
+    for spec in (without, with_w, without, with_w, without):
+        for _ in ("one worker", "another"):
+            writer = TableWriter(spec, f"{feed.pipeline}.ks.t", 1, feed.pipeline)
+            async with Registry(feed.registry_settings) as registry:
+                await writer.register(registry)
+                latest = await registry.latest(subject)
+            event = change(spec, "d", [1])
+            written = schema_id_of(writer.record(event, 0)[2])
+            assert latest is not None
+            assert (latest[0], table_from_schema(latest[1])) == (written, spec)
+            ids.append(written)
+    assert len(set(ids)) == 5
+    assert ids[::2] == ids[1::2]
 
 
 async def test_an_absent_registry_is_transient() -> None:

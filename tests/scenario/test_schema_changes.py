@@ -57,6 +57,16 @@ class World:
                 left = compare(self.place, table, follower)
         assert left == []
 
+    def expect_rows(self, name: str, rows: dict[int, dict[str, Any]]) -> None:
+        """The target's rows are these soon, by their key p, in the columns that the source has."""
+        table = source.table_of(self.place.session, self.place.name, name)
+        wanted = {(p,): values for p, values in rows.items()}
+        found: dict[Any, Any] = {}
+        ends = time.monotonic() + 30
+        while found != wanted and time.monotonic() < ends:
+            found, _ = postgres.read(self.place.stack, self.place.schema, table)
+        assert found == wanted
+
     def expect_stopped(self, name: str, *words: str) -> None:
         """The table has stopped, with a reason that has the words, and another one goes on."""
         wait_until(
@@ -167,15 +177,31 @@ def test_a_column_comes_back_with_another_type(world: World) -> None:
     world.execute(f"INSERT INTO {name} (p, v, w) VALUES (1, 'x', 1)")
     world.expect_equal(name)
     world.execute(f"ALTER TABLE {name} DROP v")
-    wait_until(lambda: _added_again(world, name), "the column is made again")
+    wait_until(lambda: _added_again(world, name, "blob"), "the column is made again")
     world.execute(f"INSERT INTO {name} (p, w) VALUES (2, 2)")
     world.expect_stopped(name, "column v was text and is blob", "cdcd tables remove")
 
 
-def _added_again(world: World, name: str) -> bool:
-    """Whether the server takes the column again; ScyllaDB waits for some seconds."""
+def test_a_column_comes_back_as_it_was(world: World) -> None:
+    """A column that was dropped and made again with its former type is written again, and shows
+    nothing of before.
+    """
+    name = world.table("p int PRIMARY KEY, v int, w int")
+    for p in (1, 2, 3):
+        world.execute(f"INSERT INTO {name} (p, v, w) VALUES ({p}, {p}, {p})")
+    world.expect_equal(name)
+    world.execute(f"ALTER TABLE {name} DROP v")
+    world.execute(f"UPDATE {name} SET w = 5 WHERE p = 2")
+    world.expect_rows(name, {1: {"w": 1}, 2: {"w": 5}, 3: {"w": 3}})
+    wait_until(lambda: _added_again(world, name, "int"), "the column is made again")
+    world.execute(f"UPDATE {name} SET v = 6 WHERE p = 1")
+    world.expect_rows(name, {1: {"v": 6, "w": 1}, 2: {"w": 5}, 3: {"w": 3}})
+
+
+def _added_again(world: World, name: str, cql: str) -> bool:
+    """Whether the server takes the column v again; ScyllaDB waits for some seconds."""
     try:
-        world.execute(f"ALTER TABLE {name} ADD v blob")
+        world.execute(f"ALTER TABLE {name} ADD v {cql}")
     except InvalidRequest:
         return False
     return True
