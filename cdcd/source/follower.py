@@ -11,6 +11,7 @@ from functools import partial
 
 from cdcd.model.change import Batch, ChangeEvent
 from cdcd.model.errors import TableStopped, Transient, leading
+from cdcd.model.fingerprint import cell_of
 from cdcd.model.lane import LaneSet
 from cdcd.model.position import Generation, Position
 from cdcd.model.refresh import Request
@@ -152,18 +153,21 @@ class Follower:
         reset = self._to_reset(now_ms)
         positions = {lane: p for lane, p in saved.positions.items() if lane not in reset}
         new = missing(around.lanes.owned, positions)
+        cells = dict(saved.cells)
         if new:
             first = {lane: self._first(lane, now_ms) for lane in new}
             positions |= first
-            # What was published of what these lanes were before says nothing any more.
-            gone = dict.fromkeys(cell for cell in saved.cells if cell[0] in reset)
+            # What was published before a lane's new beginning is not looked at again. The cell that
+            # it begins in is, all of it, and its fingerprint says what was published of that.
+            begins = {lane: cell_of(first[lane].settled_ms) for lane in reset}
+            gone = dict.fromkeys(c for c in cells if c[1] < begins.get(c[0], c[1]))
+            cells = {cell: each for cell, each in cells.items() if cell not in gone}
             asked = self._copies_of(new - self._stops.begun_anew, now_ms)
             batch = Batch(self._table.spec, (), first, save=True, cells=gone, asked=asked)
             await around.hand_on(batch)
         self._committed_ms = min(position.frontier_ms for position in positions.values())
         settled = {lane: position.settled_ms for lane, position in positions.items()}
         settings, lanes = around.settings, around.lanes.lanes
-        cells = {cell: each for cell, each in saved.cells.items() if cell[0] not in reset}
         return Standing(
             Progress(positions),
             Settling(

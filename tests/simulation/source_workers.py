@@ -60,6 +60,8 @@ class Dials:
     begin_seconds: float = 0.0
     copies: float = 0.0
     start: Start = Start.LOG
+    # How often a life ends because the log was off.
+    gaps: float = 0.0
 
 
 async def _worker(world: World, kept: Kept, owned: frozenset[int], dials: Dials) -> None:
@@ -213,6 +215,8 @@ async def _lives(world: World, kept: Kept, dials: Dials) -> None:
             await _end(tasks)
         for task in done:
             task.result()
+        if chance.random() < dials.gaps:
+            kept.gap()
         await asyncio.sleep(chance.expovariate(1 / dials.away_seconds))
 
 

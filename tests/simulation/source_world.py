@@ -8,7 +8,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -31,6 +31,7 @@ from cdcd.model.table import CdcOptions
 from cdcd.sink.ranges import Ranges
 from cdcd.sink.target import targets_of
 from cdcd.source.catalog import SourceTable
+from cdcd.source.copying import copy_of_lane
 from cdcd.source.decode import LogOperation, key_columns, log_columns
 from cdcd.source.row_readers import RawRow
 from cdcd.source.scan import select
@@ -291,6 +292,13 @@ class Kept:
         lane = lane_of(request.token, LANES)
         key = lane_records.request_key(request.id)
         self.lanes[lane, key] = lane_records.encode_request(request)
+
+    def gap(self) -> None:
+        """The log was off for a while: all positions say so, and all lanes are to be copied."""
+        key, name = lane_records.position_key(SPEC.full_name), SPEC.full_name
+        for lane, position in self.positions(frozenset(range(LANES))).items():
+            self.lanes[lane, key] = lane_records.encode_position(replace(position, log_id=""))
+            self.ask(copy_of_lane(name, f"gap-{now_ms()}", lane, LANES, now_ms()))
 
     async def read_back(self, _: object, window: Window) -> frozenset[int]:
         """The hashes of what was published of a window."""

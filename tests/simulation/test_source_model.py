@@ -128,6 +128,16 @@ def test_without_listed_copies(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "diverged" in kinds(dials)
 
 
+GAPS = Dials(late=0, tied=0, switch_seconds=1000, crash_seconds=6, away_seconds=1, gaps=0.7)
+
+
+def test_what_was_published_before_a_gap_is_not_late() -> None:
+    """A lane that goes on behind a gap, with a copy, publishes nothing again, wherever in a cell
+    the gap began.
+    """
+    assert kinds(GAPS) == set()
+
+
 def _close(
     table: SourceTable, generations: tuple[Generation, ...], start: Start, head_ms: int
 ) -> Position:
