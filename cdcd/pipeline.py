@@ -145,7 +145,8 @@ async def _run_source(worker: _Worker, start: Start) -> None:
             ):
                 group.create_task(source_stage.run(source, lanes))
                 if settings.reconcile.continuous:
-                    group.create_task(continuous.run(settings, lanes, board, worker.login))
+                    walker = continuous.Worker(lanes, board, worker.directions)
+                    group.create_task(continuous.run(settings, walker, worker.login))
 
         await supervised(once, "source", board)
     finally:

@@ -44,6 +44,10 @@ class Control:
         found = (p for p in self.pauses if p.stage == stage and takes_in([p.pattern], table))
         return min(found, key=lambda p: p.since_ms, default=None)
 
+    def is_running(self, table: str) -> bool:
+        """Whether the pipeline replicates the table and neither stage of it is paused."""
+        return self.wants(table) and not any(self.pause_of(table, stage) for stage in STAGES)
+
 
 def takes_in(patterns: Iterable[str], table: str) -> bool:
     """Whether one of the patterns is the table's name or a glob that matches it."""

@@ -20,6 +20,7 @@ from cdcd.config.settings import Settings
 from cdcd.model.errors import Transient
 from cdcd.model.lane import Assignment, lane_of, lane_range
 from cdcd.ops.board import Board, wall_clock_ms
+from cdcd.ops.directions import Directions
 from cdcd.ops.login import TakeLogin
 from cdcd.ops.logs import get_logger
 from cdcd.ops.retry import Backoff, retrying
@@ -32,7 +33,6 @@ from cdcd.reconcile.verify import Verifier, cql_key
 from cdcd.sink.pool import TargetBroken
 from cdcd.source.catalog import SourceTable
 from cdcd.source.session import RawRow, StatementRefused
-from cdcd.transport.control import read_control
 
 log = get_logger()
 
@@ -90,9 +90,16 @@ class Coverage:
         return fresh / (total * len(owned) / len(known))
 
 
-async def run(
-    settings: Settings, lanes: Lanes, board: Board, login: TakeLogin | None = None
-) -> None:
+@dataclass(frozen=True)
+class Worker:
+    """The worker that walks: its lanes, its board, and what operators want of it."""
+
+    lanes: Lanes
+    board: Board
+    directions: Directions
+
+
+async def run(settings: Settings, worker: Worker, login: TakeLogin | None = None) -> None:
     """Walk for ever. What is away is waited for: the daemon's own work does not depend on it."""
 
     def report(_attempt: int, _pause_seconds: float, error: Transient) -> None:
@@ -100,7 +107,7 @@ async def run(
 
     coverage: dict[str, Coverage] = {}
     await retrying(
-        lambda: _walk(partial(clients, settings, login), lanes, board, coverage),
+        lambda: _walk(partial(clients, settings, login), worker, coverage),
         Backoff(pause_seconds_max=60.0),
         on_retry=report,
     )
@@ -108,39 +115,32 @@ async def run(
 
 async def _walk(
     connected: Callable[[], AbstractAsyncContextManager[Clients]],
-    lanes: Lanes,
-    board: Board,
+    worker: Worker,
     coverage: dict[str, Coverage],
 ) -> None:
-    await lanes.assigned()
+    await worker.lanes.assigned()
     while True:
         # Made anew for each round, with the tables that there are now.
         async with connected() as found:
             tables = list(found.tables.values())
             random.shuffle(tables)
             for table in tables:
-                await _table(found, table, lanes, board, coverage)
+                await _table(found, table, worker, coverage)
         await asyncio.sleep(0 if tables else IDLE_SECONDS)
 
 
 async def _table(
-    found: Clients,
-    table: SourceTable,
-    lanes: Lanes,
-    board: Board,
-    coverage: dict[str, Coverage],
+    found: Clients, table: SourceTable, worker: Worker, coverage: dict[str, Coverage]
 ) -> None:
     """Walk one table; what keeps it from being compared now is said and left for the next round."""
     name = table.spec.full_name
-    control = await read_control(found.settings.kafka, found.settings.name)
-    if control is None or not control.wants(name) or control.pauses:
+    if not worker.directions.now.is_running(name):
         await asyncio.sleep(IDLE_SECONDS)
         return
     try:
         for part in await found.parts(table):
             part_coverage = coverage.setdefault(part.name, Coverage())
-            walker = Walker(found, part, lanes, board, part_coverage)
-            await walker.walk()
+            await Walker(found, part, worker, part_coverage).walk()
     except (NotApplied, TargetBroken, StatementRefused) as error:
         log.warning("table is not verified now", table=name, reason=str(error))
         await asyncio.sleep(IDLE_SECONDS)
@@ -149,13 +149,11 @@ async def _table(
 class Walker:
     """One walk over a part in this worker's lanes."""
 
-    def __init__(
-        self, found: Clients, part: Part, lanes: Lanes, board: Board, coverage: Coverage
-    ) -> None:
+    def __init__(self, found: Clients, part: Part, worker: Worker, coverage: Coverage) -> None:
         self._clients = found
         self._part = part
-        self._lanes = lanes
-        self._board = board
+        self._lanes = worker.lanes
+        self._board = worker.board
         self._coverage = coverage
         self._verifier: Verifier = found.verifier(part, ROWS_AT_ONCE)
         settings = found.settings.reconcile

@@ -248,7 +248,9 @@ def test_verify_is_quiet_while_changes_run(started: Place) -> None:
 
 @pytest.mark.timeout(240)
 def test_daemon_verifies_and_repairs_by_itself(started: Place) -> None:
-    """With continuous verification the daemon finds damage of each kind and has it refreshed."""
+    """With continuous verification the daemon finds damage of each kind and has it refreshed, while
+    another table is paused.
+    """
     place = started
     place.settings["reconcile"] = {
         "continuous": True,
@@ -258,9 +260,10 @@ def test_daemon_verifies_and_repairs_by_itself(started: Place) -> None:
     place.execute(
         "CREATE TABLE $ks.t (p int, c int, v int, PRIMARY KEY (p, c)) WITH cdc = {'enabled': true}"
     )
+    place.execute("CREATE TABLE $ks.other (p int PRIMARY KEY) WITH cdc = {'enabled': true}")
     for n in range(60):
         place.execute(f"INSERT INTO $ks.t (p, c, v) VALUES ({n // 10}, {n}, {n})")
-    daemon = place.daemon("--table", f"{place.name}.t")
+    daemon = place.daemon("--table", f"{place.name}.*")
     daemon.start()
 
     def equal() -> bool:
@@ -269,6 +272,7 @@ def test_daemon_verifies_and_repairs_by_itself(started: Place) -> None:
         return not checker.differences(source, target)
 
     wait_until(equal, "the rows arrived")
+    assert cdcd(place, "pause", f"{place.name}.other").returncode == 0
     damage = ["DELETE FROM $t WHERE c = 3", "UPDATE $t SET v = 0 WHERE c = 5"]
     _run(place, [*damage, "INSERT INTO $t (p, c, v) VALUES (1, 1000, 1)"])
     wait_until(equal, "repaired", 180)

@@ -58,6 +58,15 @@ def test_a_pause_holds_the_stages_that_it_names() -> None:
     assert control.pause_of("ks.b", "sink") is None
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_table_runs_unless_it_is_paused_itself(stage: str) -> None:
+    """A pause of either stage holds its own tables, and those of nobody are not running."""
+    control = paused(PAIR, ["ks.a"], [stage], 1000, "me@here")
+    assert not control.is_running("ks.a")
+    assert control.is_running("ks.b")
+    assert not control.is_running("ks.c")
+
+
 def test_a_second_pause_keeps_the_first_ones_time() -> None:
     """Who paused a table first, and when, is not overwritten; of several the longest is shown."""
     control = paused(PAIR, ["ks.a"], STAGES, 1000, "me@here")
