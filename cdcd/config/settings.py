@@ -234,6 +234,8 @@ class ReconcileSettings(Section):
     """Whether the daemon itself compares its lanes with the target, slowly, for ever."""
     continuous_rows_per_second: float = Field(200.0, gt=0)
     """Rows that each worker compares in a second then; each is a lookup in PostgreSQL."""
+    continuous_round_seconds_min: float = Field(60.0, ge=0)
+    """How long after a walk over all tables began the next may begin, which connects anew."""
     continuous_repair: bool = False
     """Whether it refreshes rows that differ; else it only counts them."""
 

@@ -9,11 +9,11 @@ chance, so that restarts leave no part of the ring out for long.
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
+from typing import NoReturn, Protocol
 from uuid import uuid4
 
 from cdcd.config.settings import Settings
@@ -40,8 +40,6 @@ log = get_logger()
 ROWS_AT_ONCE = 500
 # Suspects past which the walk stops and judges.
 SUSPECTS_MAX = 5000
-# How long to wait when there is nothing to walk.
-IDLE_SECONDS = 10.0
 DAY_MS = 86_400_000
 
 
@@ -106,27 +104,35 @@ async def run(settings: Settings, worker: Worker, login: TakeLogin | None = None
         log.warning("verification starts again", reason=str(error))
 
     coverage: dict[str, Coverage] = {}
+    once = partial(_round, partial(clients, settings, login), worker, coverage)
+    await worker.lanes.assigned()
     await retrying(
-        lambda: _walk(partial(clients, settings, login), worker, coverage),
+        lambda: in_rounds(once, settings.reconcile.continuous_round_seconds_min),
         Backoff(pause_seconds_max=60.0),
         on_retry=report,
     )
 
 
-async def _walk(
+async def in_rounds(once: Callable[[], Awaitable[None]], round_seconds_min: float) -> NoReturn:
+    """Do it for ever. A round begins at the earliest so long after the one before it began."""
+    loop = asyncio.get_running_loop()
+    while True:
+        next_at = loop.time() + round_seconds_min
+        await once()
+        await asyncio.sleep(next_at - loop.time())
+
+
+async def _round(
     connected: Callable[[], AbstractAsyncContextManager[Clients]],
     worker: Worker,
     coverage: dict[str, Coverage],
 ) -> None:
-    await worker.lanes.assigned()
-    while True:
-        # Made anew for each round, with the tables that there are now.
-        async with connected() as found:
-            tables = list(found.tables.values())
-            random.shuffle(tables)
-            for table in tables:
-                await _table(found, table, worker, coverage)
-        await asyncio.sleep(0 if tables else IDLE_SECONDS)
+    """Walk all tables that there are now, by connections that end with the round."""
+    async with connected() as found:
+        tables = list(found.tables.values())
+        random.shuffle(tables)
+        for table in tables:
+            await _table(found, table, worker, coverage)
 
 
 async def _table(
@@ -135,7 +141,6 @@ async def _table(
     """Walk one table; what keeps it from being compared now is said and left for the next round."""
     name = table.spec.full_name
     if not worker.directions.now.is_running(name):
-        await asyncio.sleep(IDLE_SECONDS)
         return
     try:
         for part in await found.parts(table):
@@ -143,7 +148,6 @@ async def _table(
             await Walker(found, part, worker, part_coverage).walk()
     except (NotApplied, TargetBroken, StatementRefused) as error:
         log.warning("table is not verified now", table=name, reason=str(error))
-        await asyncio.sleep(IDLE_SECONDS)
 
 
 class Walker:

@@ -72,6 +72,7 @@ def daemon(place: Place, make_table: Callable[[str], None]) -> Daemon:
         "continuous": True,
         "continuous_repair": True,
         "continuous_rows_per_second": 500,
+        "continuous_round_seconds_min": 1,
     }
     make_table("t (id int PRIMARY KEY, v int)")
     for number in range(ROWS):

@@ -256,6 +256,7 @@ def test_daemon_verifies_and_repairs_by_itself(started: Place) -> None:
         "continuous": True,
         "continuous_repair": True,
         "continuous_rows_per_second": 1000,
+        "continuous_round_seconds_min": 1,
     }
     place.execute(
         "CREATE TABLE $ks.t (p int, c int, v int, PRIMARY KEY (p, c)) WITH cdc = {'enabled': true}"

@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from cdcd.reconcile.continuous import DAY_MS, Coverage, Pace
+from cdcd.reconcile.continuous import DAY_MS, Coverage, Pace, in_rounds
+from tests.simulation import virtual_time
 
 OWNED = frozenset({0, 1, 2, 3})
 
@@ -35,3 +36,23 @@ async def test_pace_holds_the_rate() -> None:
         for _ in range(5):
             await pace.spend(20)
     assert time.monotonic() - began >= 0.1
+
+
+@pytest.mark.parametrize(
+    ("walk_seconds", "rounds"), [(0.0, 10), (45.0, 10), (150.0, 4)], ids=["empty", "small", "big"]
+)
+def test_rounds_of_small_tables_wait(walk_seconds: float, rounds: int) -> None:
+    """A walk begins once a minute at most, however short it is, and a long one is not held up."""
+    begun = []
+
+    async def walk() -> None:
+        begun.append(walk_seconds)
+        await asyncio.sleep(walk_seconds)
+
+    async def ten_minutes() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(599):
+                await in_rounds(walk, 60)
+
+    virtual_time.run(ten_minutes())
+    assert len(begun) == rounds
