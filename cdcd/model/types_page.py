@@ -68,10 +68,29 @@ A change with such a value is refused: `reject`, the default. With `replace`, fo
 | `dates_out_of_range` | dates before 4713 BC or after 5874897 | `-infinity`, `infinity` |
 | `dates_out_of_range` | timestamps before 4713 BC or after 294276 | `-infinity`, `infinity` |
 
-Columns of type `real` and `double precision` hold NaN and infinities; nothing is replaced there. In
-a key nothing is ever replaced: two rows could become one. Inside of jsonb a date of any year is
-text, and fits. Numbers past `numeric`'s 131072 digits before the point, or 16383 after it, are
-always refused.
+Columns of type `real` and `double precision` hold NaN and infinities; nothing is replaced there.
+Inside of jsonb a date of any year is text, and fits. Numbers past `numeric`'s 131072 digits before
+the point, or 16383 after it, are always refused.
+
+## Values of keys
+
+Rows that ScyllaDB tells apart never become one in PostgreSQL. In a key nothing is replaced, and a
+value that PostgreSQL's type would take for another's is refused: each change of such a row is a
+[dead letter](DLQ.md), that of the other row is applied. `cdcd check` and `cdcd plan` name the
+columns. ScyllaDB compares partition keys by their bytes, and clustering columns by value, where
+1.0 is 1.00.
+
+| in a key | refused | what holds them all |
+|---|---|---|
+| `time` as `time` | what is finer than a microsecond | `type = "bigint"` |
+| `float`, `double` | a zero with a minus sign | `type = "text"` |
+| the same in a partition key | NaN of other bits than the usual ones | nothing |
+| `decimal` in a partition key | negative scales: 1E+1 is 10 there | `type = "text"` |
+| `varint`, `decimal` in a partition key | needless leading bytes, as no driver writes | nothing |
+| `text`, `ascii` as `uuid` | other spellings than lower case with hyphens | `type = "text"` |
+
+The same values are refused inside of a frozen collection, tuple or user-defined type; `time` is
+whole there. `text` as `jsonb` cannot be of a key: unequal texts can be equal documents.
 
 ## Other types in the target
 

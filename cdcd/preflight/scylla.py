@@ -1,15 +1,17 @@
 """Checks of ScyllaDB: rights, the tables' CDC options and types, replication, the clock."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from datetime import UTC, datetime
 
 from cdcd.config.masks import check_masks
 from cdcd.config.settings import Settings
+from cdcd.config.tables import settings_of
 from cdcd.model.errors import ConfigurationError
-from cdcd.model.table import LOG_SUFFIX
+from cdcd.model.table import LOG_SUFFIX, TableSpec
 from cdcd.preflight import clocks
 from cdcd.preflight.report import Finding, note, problem, warning
+from cdcd.sink.mapping import WrongMapping, key_notes, mapped, options_of
 from cdcd.source.catalog import Catalog, SourceTable, find, read_schema
 from cdcd.source.generations import Generations
 from cdcd.source.session import Session
@@ -52,14 +54,24 @@ async def tables(session: Session, settings: Settings, patterns: Sequence[str]) 
         findings.append(
             problem(f"no table with CDC is named by {' '.join(patterns)}", "see DESCRIBE TABLES")
         )
+    specs = [table.spec for table in catalog.tables.values()]
     try:
-        specs = [table.spec for table in catalog.tables.values()]
         check_masks(settings.tables, settings.masking, specs)
     except ConfigurationError as error:
         findings.append(problem(error.message, error.hint))
+    findings += [finding for spec in specs for finding in judge_key(spec, settings)]
     if catalog.tables:
         findings.append(note(f"{len(catalog.tables)} table(s) to replicate"))
     return findings
+
+
+def judge_key(table: TableSpec, settings: Settings) -> list[Finding]:
+    """Which values of a table's key PostgreSQL could take for others."""
+    options = options_of(table, settings_of(settings.tables, table.full_name))
+    with suppress(WrongMapping):  # `plan` and `run` say what is wrong with the settings
+        found = key_notes(mapped(table, settings.postgres.target_schema, options))
+        return [note(f"{table.full_name}: {what}", hint) for what, hint in found]
+    return []
 
 
 async def retention(session: Session, _: Settings, patterns: Sequence[str]) -> list[Finding]:

@@ -143,9 +143,10 @@ def form_of(column: TargetColumn) -> Form:
     is_own = column.kind == postgres_type(cql)
     plain = column.replaced == NOTHING_REPLACED or cql.name not in {"text", "ascii"}
     from_cql: Callable[[bytes], Raw] | None
-    if is_own and plain and cql.name in _SAME:
+    as_bound = column.is_of_key and cql.name not in _ALL_HELD
+    if is_own and plain and cql.name in _SAME and not as_bound:
         from_cql = _SAME[cql.name]
-    elif is_own and base == "jsonb":
+    elif is_own and base == "jsonb" and not as_bound:
         from_cql = _nested(column)
     else:
         from_cql = _bound(column, _SENT[base])
@@ -161,13 +162,15 @@ def form_of(column: TargetColumn) -> Form:
 def _bound(column: TargetColumn, sent: Sent) -> Callable[[bytes], Raw]:
     """By way of what the sink binds."""
     decode, convert, pack = decoder(column.source.type), column.convert, sent.pack
+    is_of_key = column.is_of_key
 
     def from_cql(raw: bytes) -> Raw:
         value = decode(raw)
         try:
             bound = None if value is None else convert(value)
         except UnstorableValue:
-            return UNSTORABLE
+            # Rows whose keys are refused are told apart all the same.
+            return UNSTORABLE + raw if is_of_key else UNSTORABLE
         return None if bound is None else pack(bound)
 
     return from_cql
@@ -243,6 +246,7 @@ _SAME: dict[str, Callable[[bytes], Raw] | None] = {
     "inet": _inet,
 }
 _EXACT = frozenset({*_SAME, "timestamp", "date", "varint"})
+_ALL_HELD = frozenset(_SAME) - {"float", "double"}
 
 
 class RowForm:

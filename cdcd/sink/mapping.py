@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from cdcd.config.tables import TableSettings
 from cdcd.model.table import TableSpec
 from cdcd.model.typemap import Replaced
-from cdcd.sink.target import Options, Targets, targets_of
+from cdcd.sink.target import Options, Targets, refused_keys, targets_of
 
 NAME_BYTES_MAX = 63
 _RESERVED_PREFIX = "cdc_"
@@ -61,6 +61,21 @@ def mapped(table: TableSpec, schema: str, options: Options) -> Targets:
     if faults:
         raise WrongMapping(faults)
     return targets
+
+
+def key_notes(targets: Targets) -> list[tuple[str, str]]:
+    """Which values of the key are refused, as others look like them there; what to do for each."""
+    found = []
+    for column, rule in refused_keys(targets):
+        source = column.source
+        what = (
+            f'key column "{source.name}": {rule.says} are refused, since in {column.kind} another '
+            "row may look the same"
+        )
+        entry = f'[tables."{targets.table.full_name}"]'
+        mend = f'`columns.{_key(source.name)}.type = "{rule.instead}"` in {entry} holds them all'
+        found.append((what, mend if rule.instead else ""))
+    return found
 
 
 def _long_names(targets: Targets, entry: str) -> list[str]:

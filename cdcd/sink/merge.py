@@ -2,8 +2,8 @@
 
 Deletes of partitions and ranges run first. One that comes later in the batch drops the effects
 before it on its rows, and what comes after it finds no row, so running it first changes nothing.
-Keys are compared in PostgreSQL's form: keys that it cannot tell apart (times of one microsecond,
-say) are one row.
+Keys are compared in PostgreSQL's form; what has there the form of another key is refused
+(`cdcd.model.keys`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from cdcd.model.change import Bounds, ChangeEvent, Operation
+from cdcd.model.keys import SharedValue
 from cdcd.model.straight import straight_line
 from cdcd.model.typemap import Converter, UnstorableValue, same
 from cdcd.sink.elements import Patch, patch_of, patched
@@ -80,10 +81,13 @@ def _is_live(value: Any) -> bool:
 class BadValue(Exception):
     """A value that the target's column cannot hold: which column, of which event. Not the value."""
 
-    def __init__(self, column: TargetColumn, at: int) -> None:
-        source, self.condition = (
-            column.source,
-            f"a value that PostgreSQL's {column.kind} cannot hold",
+    def __init__(self, column: TargetColumn, at: int, error: UnstorableValue) -> None:
+        source = column.source
+        # Other errors may quote the value.
+        self.condition = (
+            str(error)
+            if isinstance(error, SharedValue)
+            else f"a value that PostgreSQL's {column.kind} cannot hold"
         )
         super().__init__(f'column "{source.name}" ({source.type}) has {self.condition}')
         self.column = column
@@ -334,13 +338,14 @@ def _row_reader(
 
 def _blamed(values: Mapping[TargetColumn, Any], at: int) -> BadValue:
     """Which of the values it was: looked for only once there is one."""
-    guilty = next(c for c, v in values.items() if v is not None and not _fits(c, v))
-    return BadValue(guilty, at)
+    found = ((column, _fault(column, value)) for column, value in values.items())
+    return next(BadValue(column, at, fault) for column, fault in found if fault is not None)
 
 
-def _fits(column: TargetColumn, value: Any) -> bool:
+def _fault(column: TargetColumn, value: Any) -> UnstorableValue | None:
     try:
-        column.convert(value)
-    except UnstorableValue:
-        return False
-    return True
+        if value is not None:
+            column.convert(value)
+    except UnstorableValue as error:
+        return error
+    return None

@@ -213,7 +213,7 @@ def patched_rows(part: Part, current: Mapping[int, Sequence[str | None]]) -> lis
         for (place, column, patch_json), text in zip(patchers, before, strict=True):
             try:
                 changed[place] = patch_json(text, row[place])
-            except UnstorableValue:
-                raise BadValue(column, at) from None
+            except UnstorableValue as error:
+                raise BadValue(column, at, error) from None
         rows.append(tuple(changed))
     return rows

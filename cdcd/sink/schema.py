@@ -13,7 +13,7 @@ from cdcd.config.tables import TableSettings
 from cdcd.model.errors import TableStopped
 from cdcd.model.table import TableSpec
 from cdcd.sink.comparison import Present, compare
-from cdcd.sink.mapping import WrongMapping, mapped, options_of
+from cdcd.sink.mapping import WrongMapping, key_notes, mapped, options_of
 from cdcd.sink.pool import Connection, Pool
 from cdcd.sink.state import bring_up, script
 from cdcd.sink.statements import add_columns, create, create_expiry_index, evolve, literal
@@ -151,6 +151,7 @@ async def plan_targets(pool: Pool, table: TableSpec, place: Place) -> Planned:
         for target in targets.all:
             wrong, statements = await _judge(connection, targets, target, policy)
             faults, ddl = faults + wrong, ddl + statements
+    notes += [": ".join(filter(None, note)) for note in key_notes(targets)]
     return Planned(targets, tuple(ddl), tuple(faults), tuple(notes))
 
 

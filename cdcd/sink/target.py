@@ -1,11 +1,12 @@
 """The tables that a source table goes to, and what of it. Pure."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from cdcd.model.casts import cast
-from cdcd.model.table import Column, TableSpec
+from cdcd.model.keys import KeyRule, key_converter, key_rule
+from cdcd.model.table import Column, ColumnKind, TableSpec
 from cdcd.model.typemap import NOTHING_REPLACED, Converter, Replaced
 from cdcd.sink.orders import EXPRESSIONS
 
@@ -44,6 +45,16 @@ class TargetColumn:
     convert: Converter = field(compare=False)
     order: str | None = None
     replaced: Replaced = field(default=NOTHING_REPLACED, compare=False)
+
+    @property
+    def is_of_partition(self) -> bool:
+        """Whether it is of the partition key."""
+        return self.source.kind is ColumnKind.PARTITION_KEY
+
+    @property
+    def is_of_key(self) -> bool:
+        """Whether it is of the primary key."""
+        return self.is_of_partition or self.source.kind is ColumnKind.CLUSTERING
 
 
 @dataclass(frozen=True)
@@ -118,7 +129,7 @@ DEFAULTS = Options()
 def targets_of(table: TableSpec, schema: str, options: Options = DEFAULTS) -> Targets:
     """The targets of a table. Raises ValueError for a type that a column cannot have."""
     # Two keys must not become one, so nothing of a key is replaced.
-    key = [_column(c, options, NOTHING_REPLACED) for c in table.key]
+    key = [_key_column(c, options) for c in table.key]
     name = target_name(table, options)
 
     def target(name: str, width: int, columns: Sequence[Column], *, is_static: bool) -> Target:
@@ -153,6 +164,28 @@ def _column(column: Column, options: Options, replaced: Replaced) -> TargetColum
     order = EXPRESSIONS.get(column.type.name) if found.is_ordered else None
     name = options.renames.get(column.name, column.name)
     return TargetColumn(column, name, found.kind, found.convert, order, replaced)
+
+
+def _key_column(column: Column, options: Options) -> TargetColumn:
+    found = _column(column, options, NOTHING_REPLACED)
+    if column.type.name in ("text", "ascii") and found.kind == "jsonb":
+        raise ValueError(
+            f'column "{column.name}" is of the key and cannot be jsonb: unequal texts can be equal '
+            "documents"
+        )
+    convert = key_converter(
+        column.type, found.kind, found.convert, of_partition=found.is_of_partition
+    )
+    return replace(found, convert=convert)
+
+
+def refused_keys(targets: Targets) -> Iterator[tuple[TargetColumn, KeyRule]]:
+    """The columns of the key of which some values are refused, as others look like them."""
+    for column in targets.rows.key:
+        cql = column.source.type
+        rule = key_rule(cql, column.kind, of_partition=column.is_of_partition)
+        if rule is not None and rule.says:
+            yield column, rule
 
 
 def quoted(name: str) -> str:

@@ -138,3 +138,16 @@ def test_null_empty_and_nothing_are_told_apart() -> None:
     number = [Column("v", parse("int"), ColumnKind.REGULAR)]
     assert _digest(text, [b""]) != _digest(text, [None])
     assert _digest(number, [b""]) == _digest(number, [None])
+
+
+def test_refused_keys_are_rows_of_their_own() -> None:
+    """Rows whose keys are refused are neither each other nor the row that they look like."""
+    for cql, raws in {
+        "time": [(n).to_bytes(8, "big") for n in (1000, 1001, 1002)],
+        "double": [bytes.fromhex(h + "00" * 7) for h in ("00", "80")],
+        "frozen<list<float>>": [bytes.fromhex(f"0000000100000004{b}000000") for b in ("00", "80")],
+    }.items():
+        spec = TableSpec("ks", "t", (Column("p", parse(cql), ColumnKind.PARTITION_KEY),))
+        form = RowForm(targets_of(spec, "s").rows.key, ())
+        assert len({form.key_of([raw]) for raw in raws}) == len(raws)
+        assert len({form.digest([raw]) for raw in raws}) == len(raws)

@@ -7,7 +7,7 @@ import pytest
 from cdcd.config.tables import TableSettings
 from cdcd.model.cqltype import parse
 from cdcd.model.table import Column, ColumnKind, TableSpec
-from cdcd.sink.mapping import WrongMapping, mapped, options_of
+from cdcd.sink.mapping import WrongMapping, key_notes, mapped, options_of
 from cdcd.sink.target import Targets
 
 TABLE = TableSpec(
@@ -92,7 +92,7 @@ def test_a_key_is_never_replaced() -> None:
 def test_an_order_that_a_type_does_not_keep() -> None:
     """A clustering column of another type is ordered as CQL orders it, or not at all."""
     assert targets(columns={"c": {"type": "varchar"}}).rows.key[1].order is not None
-    assert targets(columns={"c": {"type": "jsonb"}}).rows.key[1].order is None
+    assert targets(columns={"c": {"type": "uuid"}}).rows.key[1].order is None
 
 
 @pytest.mark.parametrize(
@@ -138,3 +138,23 @@ def test_a_pattern_has_two_elements(target: str) -> None:
     """Other braces in a target's name are wrong settings."""
     with pytest.raises(ValueError, match="target"):
         TableSettings(target=target)
+
+
+def key_table(cql: str) -> TableSpec:
+    return TableSpec("ks", "t", (Column("p", parse(cql), ColumnKind.PARTITION_KEY),))
+
+
+def test_refused_values_of_keys_are_said() -> None:
+    """For a key of which PostgreSQL's type takes values for others it is said what to do."""
+    ((what, mend),) = key_notes(targets(key_table("time")))
+    assert 'key column "p"' in what
+    assert mend == '`columns.p.type = "bigint"` in [tables."ks.t"] holds them all'
+    assert not key_notes(targets(key_table("time"), columns={"p": {"type": "bigint"}}))
+    assert not key_notes(targets())
+
+
+def test_a_key_is_no_document() -> None:
+    """Unequal texts can be equal documents, so a key of text cannot be jsonb. Numbers can."""
+    with pytest.raises(WrongMapping, match="cannot be jsonb"):
+        targets(key_table("text"), columns={"p": {"type": "jsonb"}})
+    targets(key_table("int"), columns={"p": {"type": "jsonb"}})
