@@ -8,6 +8,7 @@ import click
 
 from cdcd import __version__
 from cdcd.cli.backfill import backfill
+from cdcd.cli.bench import bench
 from cdcd.cli.certs import certs
 from cdcd.cli.completion import answer, completion
 from cdcd.cli.control import pause, resume, tables
@@ -27,7 +28,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Run": (run, backfill, tables, pause, resume),
     "Look, changes nothing": (plan, check, status, latency, config, completion),
     "Repair": (reconcile, dlq, offsets),
-    "Try": (drill, certs),
+    "Try": (bench, drill, certs),
 }
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from cdcd.config.settings import Settings
 from cdcd.drill import witness
+from cdcd.drill.belongings import make, take_away
 from cdcd.drill.cable import Cable
 from cdcd.drill.kinds import Kind
 from cdcd.drill.outcome import Verdict, judged
@@ -23,9 +24,8 @@ from cdcd.drill.worker import Worker
 from cdcd.drill.writer import Writer
 from cdcd.model.errors import CdcdError, ConfigurationError, Fatal, Transient
 from cdcd.sink.pool import Pool
-from cdcd.source.session import Session, StatementRefused
+from cdcd.source.session import Session
 from cdcd.transport.registry import Registry
-from cdcd.transport.sweep import sweep
 
 # A beat is a row in each of so many partitions: together they are in nearly every lane, and in
 # every partition of the topic.
@@ -35,7 +35,7 @@ RECOVERY_SECONDS_MAX = 180.0
 # Beyond the last settling pass, which may still bring late rows.
 ENDING_SECONDS_MAX = 120.0
 LOOK_SECONDS = 0.02
-REPLICAS_MAX = 3
+COLUMNS = "pk int, ck int, s text static, a text, b bigint, PRIMARY KEY (pk, ck)"
 
 _BEAT = "INSERT INTO {t} (pk, ck, b) VALUES (?, 0, ?)"
 _BEAT_WITH = "INSERT INTO {t} (pk, ck, b, {column}) VALUES (?, 0, ?, ?)"
@@ -165,7 +165,7 @@ async def prepared(
     ):
         writer = Writer(session, place.full_name, request.rate_per_second)
         ground = Ground(kind, place, settings, session, pool, registry, writer, tell, request.stack)
-        made = await _make(session, place, tablets=kind.tablets)
+        made = await make(session, place, COLUMNS, tablets=kind.tablets)
         try:
             yield ground
         finally:
@@ -173,7 +173,8 @@ async def prepared(
                 worker.kill()
             if not (request.keep or ground.keep):
                 try:
-                    await _sweep(ground, keyspace_too=made)
+                    kafka = (settings.kafka, registry)
+                    await take_away(place, session, pool, kafka, keyspace_too=made)
                 except CdcdError as error:
                     tell(f"what is named {place.pipeline} could not be taken away: {error}")
 
@@ -196,57 +197,3 @@ def hire(ground: Ground, file: Path | None, more: Mapping[str, str], folder: Pat
 def log_folder() -> Path:
     """Where the workers leave logs and crash reports; only this user reads them."""
     return Path(tempfile.mkdtemp(prefix="cdcd-drill-"))
-
-
-async def _make(session: Session, place: Place, *, tablets: bool) -> bool:
-    """Make keyspace and table; gives whether the keyspace was made for this drill."""
-    known = await session.query(
-        "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = %s",
-        (place.keyspace,),
-    )
-    if not known:
-        nodes = 1 + len(await session.query("SELECT peer FROM system.peers"))
-        create = (
-            f"CREATE KEYSPACE IF NOT EXISTS {place.keyspace} WITH replication ="
-            " {'class': 'NetworkTopologyStrategy',"
-            f" 'replication_factor': {min(nodes, REPLICAS_MAX)}}}"
-        )
-        try:
-            kind = str(tablets).lower()
-            await session.query(f"{create} AND tablets = {{'enabled': {kind}}}")
-        except StatementRefused:  # a version without tablets, or one with nothing else
-            await session.query(create)
-    try:
-        await session.query(
-            f"CREATE TABLE {place.full_name} (pk int, ck int, s text static, a text, b bigint,"
-            " PRIMARY KEY (pk, ck)) WITH cdc = {'enabled': true}"
-        )
-    except StatementRefused as error:
-        raise ConfigurationError(error.message, "the drill's user has to make tables") from None
-    return not known
-
-
-async def _sweep(ground: Ground, *, keyspace_too: bool) -> None:
-    """Take away what this drill made; what another drill uses stays."""
-    place = ground.place
-    await ground.session.query(f"DROP TABLE IF EXISTS {place.full_name}")
-    if keyspace_too and not await ground.session.query(
-        "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s LIMIT 1",
-        (place.keyspace,),
-    ):
-        await ground.session.query(f"DROP KEYSPACE IF EXISTS {place.keyspace}")
-    async with ground.pool.transaction() as connection:
-        for table in (place.table, f"{place.table}__static"):
-            await connection.execute(f'DROP TABLE IF EXISTS "{place.schema}"."{table}" CASCADE')
-        tables = await connection.fetch(
-            "SELECT table_name FROM information_schema.columns c JOIN information_schema.tables t"
-            " USING (table_schema, table_name) WHERE table_schema = 'cdcd'"
-            " AND column_name = 'pipeline' AND table_type = 'BASE TABLE'"
-        )
-        for (table,) in tables:
-            statement = f'DELETE FROM cdcd."{table}" WHERE pipeline = $1'  # noqa: S608  the catalog's
-            await connection.execute(statement, place.pipeline)
-        others = "SELECT count(*) FROM cdcd.targets WHERE target_schema = $1"
-        if not await connection.fetchval(others, place.schema):
-            await connection.execute(f'DROP SCHEMA IF EXISTS "{place.schema}" CASCADE')
-    await sweep(ground.settings.kafka, ground.registry, place.pipeline)

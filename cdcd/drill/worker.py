@@ -40,6 +40,13 @@ class Worker:
                 start_new_session=True,
             )
 
+    @property
+    def pid(self) -> int:
+        """Its process's number. Raises Fatal before its start."""
+        if self._process is None:
+            raise Fatal("the worker was not started")
+        return self._process.pid
+
     def supervise(self) -> None:
         """Start it again where it has ended with the code that asks for that, as its supervisor
         would. Raises Fatal when it has ended otherwise.

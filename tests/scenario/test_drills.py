@@ -3,23 +3,21 @@
 The drill's own verdict is checked by the independent checker where the drill leaves its things.
 """
 
-import asyncio
 import json
 import os
 import subprocess
 import sys
-import urllib.request
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
-from confluent_kafka.admin import AdminClient
 
 from cdcd.drill.kinds import KINDS
+from cdcd.drill.place import NAME
 from tests import stack as local
 from tests.scenario import checker
 from tests.scenario.conftest import Place
+from tests.scenario.left import left_behind
 
 
 def drill(place: Place, kind: str, *arguments: str) -> tuple[int, Any, str]:
@@ -42,30 +40,6 @@ def expect_nothing_lost(done: tuple[int, Any, str], rounds: int) -> dict[str, An
     # Writes went on: a beat before the rounds and one in each are 64 changes each, two at most.
     assert found["changes"] > 64 * (rounds + 1)
     return found
-
-
-def left_behind(place: Place) -> list[str]:
-    """What any server has of drills."""
-
-    async def tables() -> list[str]:
-        connection = await asyncpg.connect(place.stack.postgres)
-        rows = await connection.fetch("SELECT nspname AS name FROM pg_namespace")
-        if await connection.fetchval("SELECT to_regclass('cdcd.targets')"):
-            rows += await connection.fetch(
-                "SELECT pipeline AS name FROM cdcd.targets UNION SELECT pipeline FROM cdcd.offsets"
-                " UNION SELECT pipeline FROM cdcd.topics"
-            )
-        await connection.close()
-        return [row["name"] for row in rows]
-
-    admin = AdminClient({"bootstrap.servers": place.stack.kafka})
-    names = [*admin.list_topics(timeout=10).topics, *asyncio.run(tables())]
-    names += [group.group_id for group in admin.list_consumer_groups().result(10).valid]
-    with urllib.request.urlopen(f"{place.stack.registry}/subjects") as answer:
-        names += json.load(answer)
-    rows = place.session.execute("SELECT keyspace_name FROM system_schema.keyspaces")
-    names += [row.keyspace_name for row in rows]
-    return [name for name in names if name.startswith("cdcd_drill")]
 
 
 @pytest.mark.timeout(240)
@@ -95,9 +69,9 @@ HELD = SERVERS if os.environ.get("CDCD_TEST_DRILLS") == "all" else ["database"]
 def test_a_drill_loses_nothing(place: Place, kind: str) -> None:
     """One round of each kind loses nothing and doubles nothing, and nothing of the drill stays."""
     place.settings["kafka"] = {"session_timeout_seconds": 3}
-    before = set(left_behind(place))
+    before = set(left_behind(place, NAME))
     expect_nothing_lost(drill(place, kind, "--rounds", "1", "--yes"), rounds=1)
-    assert set(left_behind(place)) - before == set()
+    assert set(left_behind(place, NAME)) - before == set()
 
 
 @pytest.mark.timeout(400)
@@ -131,10 +105,10 @@ def test_servers_of_others_are_left_alone(place: Place, tmp_path: Path) -> None:
 
 def test_nothing_is_done_without_yes(place: Place) -> None:
     """Without --yes it is said what would be made and where, and nothing is."""
-    before = left_behind(place)
+    before = left_behind(place, NAME)
     command = [sys.executable, "-m", "cdcd", "-c", str(place.config()), "drill", "kill"]
     done = subprocess.run(command, capture_output=True, check=True, text=True)
     assert KINDS["kill"].does in done.stdout
     assert "nothing is done yet" in done.stdout
     assert place.stack.kafka in done.stdout
-    assert left_behind(place) == before
+    assert left_behind(place, NAME) == before
