@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 LOCK := deploy/image/requirements.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down check lint format test unit bench bench-cpu bench-catchup race race-page limits page-pictures dist lock audit random model late bench-idle verify-proof simulate poison bench-sink snapshot-proof drills mutants
+.PHONY: help demo up down check lint format test unit bench bench-cpu bench-catchup race race-page limits page-pictures dist lock audit random model late bench-idle verify-proof simulate poison soak bench-sink snapshot-proof drills mutants
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -110,6 +110,9 @@ verify-proof: $(VENV)/.made ## 500 damaged rows, and 20 verifications under 1,00
 random: $(VENV)/.made ## Writes by chance and two witnesses; CDCD_RANDOM_WRITES, _RUNS, _KILLS, _SEED
 	@CDCD_RANDOM_WRITES=$${CDCD_RANDOM_WRITES:-15000} CDCD_RANDOM_RUNS=$${CDCD_RANDOM_RUNS:-4} \
 	 CDCD_RANDOM_KILLS=$${CDCD_RANDOM_KILLS:-4} $(BIN)/pytest -q -s tests/scenario/test_random.py
+
+soak: $(VENV)/.made ## An hour of steady load: memory, files, connections; CDCD_SOAK_SECONDS
+	@CDCD_SOAK_SECONDS=$${CDCD_SOAK_SECONDS:-3600} $(BIN)/pytest -q -s tests/scenario/test_soak.py
 
 model: $(VENV)/.made ## The model in bigger configurations; takes an hour
 	@CDCD_TEST_MODEL=big $(BIN)/pytest -q tests/model
