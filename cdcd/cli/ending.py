@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from cdcd.cli.invocation import Invocation
-from cdcd.model.errors import CdcdError, ExitCode, Fatal
+from cdcd.model.errors import ExitCode, exit_code
 from cdcd.ops.logs import get_logger, named_errors, redact_text
 
 INTERRUPTED = 128 + 2  # what shells give for a program ended by SIGINT
@@ -30,7 +30,7 @@ def report(error: BaseException, invocation: Invocation) -> int:
         click.echo(error.format_message(), err=True)
         return ExitCode.CONFIGURATION
     if isinstance(error, click.ClickException):
-        _two_lines(_sentence(error), _usage_hint(error))
+        two_lines(_sentence(error), _usage_hint(error))
         return ExitCode.CONFIGURATION
     named = named_errors(error)
     if not named:
@@ -40,13 +40,8 @@ def report(error: BaseException, invocation: Invocation) -> int:
         log.error("stopped", exit_code=int(code), exc_info=error)
         return code
     for each in dict.fromkeys((e.message, e.hint) for e in named):
-        _two_lines(*each)
+        two_lines(*each)
     return code
-
-
-def exit_code(error: CdcdError) -> ExitCode:
-    """What a failure tells the supervisor; one that may pass says so with 3."""
-    return error.exit_code if isinstance(error, Fatal) else ExitCode.OUTSIDE
 
 
 def _report_bug(error: BaseException, invocation: Invocation) -> int:
@@ -60,7 +55,7 @@ def _report_bug(error: BaseException, invocation: Invocation) -> int:
         code = int(ExitCode.INVARIANT)
         log.critical("stopped", error=message, hint=hint, exit_code=code, **details)
     else:
-        _two_lines(message, hint)
+        two_lines(message, hint)
     if invocation.verbose:
         click.echo(text, err=True)
     return ExitCode.INVARIANT
@@ -77,7 +72,8 @@ def _crash_file(text: str) -> str:
         return ""
 
 
-def _two_lines(message: str, hint: str) -> None:
+def two_lines(message: str, hint: str) -> None:
+    """Say on stderr what happened and, where there is something, what to do about it."""
     click.echo(f"cdcd: {redact_text(message)}", err=True)
     if hint:
         click.echo(f"  {redact_text(hint)}", err=True)

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from cdcd.cli.control import name_option
+from cdcd.cli.ending import two_lines
 from cdcd.cli.invocation import Invocation
 from cdcd.cli.look import json_option
 from cdcd.cli.show import console
@@ -40,7 +41,7 @@ def reconcile() -> None:
 
     \b
     Exit code 0: equal, or equal after repair. 1: differences remain, or were only
-    previewed. 3: could not finish, for instance because no daemon runs.
+    previewed. 3: could not finish: no daemon runs, or not with every table.
     """  # noqa: D301  click's mark for text to leave as it is
 
 
@@ -94,6 +95,9 @@ def _compare(invocation: Invocation, name: str | None, options: dict[str, Any]) 
         click.echo(json.dumps(outcome.as_json(), indent=2))
     else:
         show_comparison(console(), outcome, preview=bool(options.get("repair")))
+    for failed in outcome.failed:
+        what = failed.message
+        two_lines(what if failed.table in what else f"{failed.table}: {what}", failed.hint)
     return outcome.exit_code
 
 

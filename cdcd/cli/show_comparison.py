@@ -28,8 +28,10 @@ def show_comparison(out: Console, outcome: "Outcome", *, preview: bool) -> None:
         out.print("[green]equal[/]")
     elif preview and left:
         out.print(f"a repair would refresh {left} rows from the source: add --yes")
-    else:
+    elif left:
         out.print(f"[red]not equal[/]: {left} rows differ")
+    for failed in outcome.failed:
+        out.print(f"[red]not compared[/]: {escape(failed.table)}")
 
 
 def _show_rows(out: Console, result: "TableResult") -> None:

@@ -52,6 +52,11 @@ class InvariantBroken(Fatal):
     exit_code = ExitCode.INVARIANT
 
 
+def exit_code(error: CdcdError) -> ExitCode:
+    """What a failure tells the supervisor; one that may pass says so with 3."""
+    return error.exit_code if isinstance(error, Fatal) else ExitCode.OUTSIDE
+
+
 class TableStopped(CdcdError):
     """One table cannot go on; the others do.
 

@@ -64,7 +64,23 @@ class TableResult:
             "different": self.different,
             "repaired": self.repaired,
             "examples": [e.as_json() for e in self.examples],
+            "error": None,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A table that could not be compared, why, and what that tells the supervisor."""
+
+    table: str
+    message: str
+    hint: str = ""
+    exit_code: ExitCode = ExitCode.OUTSIDE
+
+    def as_json(self) -> dict[str, Any]:
+        """The keys of a comparison; what nobody knows is null."""
+        unknown = dict.fromkeys(("rows", "missing", "extra", "different", "repaired"))
+        return {"table": self.table, **unknown, "examples": [], "error": self.message}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +88,21 @@ class Outcome:
     """All tables of one run."""
 
     tables: Sequence[TableResult]
+    failed: Sequence[Failed] = ()
 
     @property
     def is_equal(self) -> bool:
-        """Whether nothing differs now."""
-        return all(t.is_equal for t in self.tables)
+        """Whether all was compared and nothing differs now."""
+        return not self.failed and all(t.is_equal for t in self.tables)
 
     @property
     def exit_code(self) -> ExitCode:
-        """0 equal, also after repair; 1 differences remain."""
+        """0 equal, also after repair; 1 differences remain; what a failure says goes before."""
+        if self.failed:
+            return max(f.exit_code for f in self.failed)
         return ExitCode.DONE if self.is_equal else ExitCode.FOUND
 
     def as_json(self) -> dict[str, Any]:
         """The document that `--json` prints."""
-        return {"tables": [t.as_json() for t in self.tables], "equal": self.is_equal}
+        tables = [t.as_json() for t in self.tables] + [f.as_json() for f in self.failed]
+        return {"tables": tables, "equal": self.is_equal}

@@ -11,17 +11,17 @@ from uuid import uuid4
 from cdcd.config.settings import Settings
 from cdcd.config.tables import settings_of
 from cdcd.model.control import STAGES, Control, is_glob
-from cdcd.model.errors import ConfigurationError, Fatal
+from cdcd.model.errors import CdcdError, ConfigurationError, Fatal, exit_code
 from cdcd.ops.board import wall_clock_ms
 from cdcd.ops.login import TakeLogin
-from cdcd.ops.logs import get_logger
+from cdcd.ops.logs import get_logger, redact_text
 from cdcd.reconcile.applied import Applied, NotApplied
 from cdcd.reconcile.compare import Kind, Suspect
 from cdcd.reconcile.digest import Key
 from cdcd.reconcile.incremental import Compared, compare, touched_since
 from cdcd.reconcile.ledger import Ledger
 from cdcd.reconcile.part import Part, parts_of
-from cdcd.reconcile.result import EXAMPLES_MAX, Example, Outcome, TableResult
+from cdcd.reconcile.result import EXAMPLES_MAX, Example, Failed, Outcome, TableResult
 from cdcd.reconcile.source_side import SourceSide
 from cdcd.reconcile.target_side import TargetSide
 from cdcd.reconcile.verify import Verifier
@@ -128,21 +128,26 @@ async def clients(settings: Settings, login: TakeLogin | None = None) -> AsyncIt
 async def reconcile(
     settings: Settings, wanted: Wanted, told: Callable[[str], None] = lambda _: None
 ) -> Outcome:
-    """Compare, and repair if that is wanted. Raises CdcdError where it cannot finish; `told` is
-    called with a line now and then.
+    """Compare, and repair if that is wanted. A table that cannot be compared is left for the next
+    one. Raises CdcdError where none can be; `told` is called with a line now and then.
     """
     async with clients(settings) as open_clients:
         tables = chosen(open_clients.tables, wanted.patterns, settings.name)
         await open_clients.applied.require_workers()
-        for table in tables:
-            open_clients.require_running(table.spec.full_name)
         mode = "full" if wanted.since_ms is None else "incremental"
         ledger = Ledger(open_clients.pool, settings.name, uuid4(), mode)
         found: list[TableResult] = []
+        failed: list[Failed] = []
         for table in tables:
-            told(f"comparing {table.spec.full_name}")
-            found += await _table(open_clients, ledger, table, wanted)
-        return Outcome(found)
+            name = table.spec.full_name
+            told(f"comparing {name}")
+            try:
+                open_clients.require_running(name)
+                found += await _table(open_clients, ledger, table, wanted)
+            except CdcdError as error:
+                what, hint = redact_text(error.message), redact_text(error.hint)
+                failed.append(Failed(name, what, hint, exit_code(error)))
+        return Outcome(found, failed)
 
 
 def chosen(

@@ -280,6 +280,30 @@ def test_daemon_verifies_and_repairs_by_itself(started: Place) -> None:
     assert daemon.is_running
 
 
+def test_a_table_that_cannot_be_compared_hides_no_other(started: Place) -> None:
+    """One whose target is gone is named with the reason, the others are compared, and the whole
+    could not finish.
+    """
+    place = started
+    for name in "ab":
+        place.execute(f"CREATE TABLE $ks.{name} (p int PRIMARY KEY) WITH cdc = {{'enabled': true}}")
+        place.execute(f"INSERT INTO $ks.{name} (p) VALUES (1)")
+    place.daemon("--table", f"{place.name}.*").start()
+
+    def arrived(table: str) -> bool:
+        return bool(checker.target_rows(place.stack, place.schema, table, ("p",)))
+
+    wait_until(lambda: arrived("a") and arrived("b"), "the rows arrived")
+    _run(place, [f'DROP TABLE "{place.schema}".a'])
+    code, found = reconcile(place, "verify", "--all-tables")
+    told = {
+        t["table"].split(".")[1]: (t["rows"], t["missing"], t["error"]) for t in found["tables"]
+    }
+    reason = f"{place.name}.a: its target is not made, or not changed, yet"
+    assert told == {"a": (None, None, reason), "b": (1, 0, None)}
+    assert (code, found["equal"]) == (3, False)
+
+
 def test_no_daemon_is_said_at_once(started: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """A target with names and types of its own, a column left out and deleted rows that stay is
     equal. Without a worker a reconciliation ends with 3 and says why, and `status` still answers; a

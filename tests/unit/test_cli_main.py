@@ -8,7 +8,7 @@ import click
 import pytest
 
 from cdcd import __version__
-from cdcd.cli.ending import exit_code, report
+from cdcd.cli.ending import report
 from cdcd.cli.invocation import Invocation
 from cdcd.cli.main import SECTIONS, cli, main
 from cdcd.model.errors import (
@@ -18,6 +18,7 @@ from cdcd.model.errors import (
     InvariantBroken,
     TableStopped,
     Transient,
+    exit_code,
 )
 
 Capture = pytest.CaptureFixture[str]

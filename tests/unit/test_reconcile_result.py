@@ -6,7 +6,7 @@ import pytest
 
 from cdcd.model.errors import ExitCode
 from cdcd.reconcile.compare import Kind
-from cdcd.reconcile.result import Example, Outcome, TableResult
+from cdcd.reconcile.result import Example, Failed, Outcome, TableResult
 
 
 def test_document_has_the_promised_form() -> None:
@@ -23,6 +23,7 @@ def test_document_has_the_promised_form() -> None:
                 "different": 1,
                 "repaired": 0,
                 "examples": [{"kind": "different", "key": {"id": 1}, "columns": ["name"]}],
+                "error": None,
             }
         ],
         "equal": False,
@@ -42,3 +43,24 @@ def test_document_has_the_promised_form() -> None:
 def test_exit_code_says_what_is_left(counts: dict[str, Any], code: ExitCode) -> None:
     """0 equal, or equal after repair; 1 where differences remain or not all was looked at."""
     assert Outcome([TableResult("ks.t", 9, 9, **counts)]).exit_code is code
+
+
+def test_a_table_that_failed_is_in_the_document() -> None:
+    """It has the keys of the others, null for what nobody knows, and its error; then nothing is
+    called equal.
+    """
+    outcome = Outcome([TableResult("ks.t", 9, 9)], [Failed("ks.u", "ks.u is paused", "resume it")])
+    equal, failed = outcome.as_json()["tables"]
+    assert equal["error"] is None
+    assert equal.keys() == failed.keys()
+    assert (failed["table"], failed["error"]) == ("ks.u", "ks.u is paused")
+    assert {failed[k] for k in ("rows", "missing", "extra", "different", "repaired")} == {None}
+    assert not outcome.is_equal
+
+
+@pytest.mark.parametrize("code", [ExitCode.CONFIGURATION, ExitCode.OUTSIDE, ExitCode.INVARIANT])
+def test_a_failure_decides_the_exit_code(code: ExitCode) -> None:
+    """It goes before differences, and of several failures the gravest."""
+    results = [TableResult("ks.t", 9, 9, extra=1, left=(0, 1, 0))]
+    failed = [Failed("ks.a", "away", exit_code=code), Failed("ks.b", "x", exit_code=code)]
+    assert Outcome(results, failed).exit_code is code
