@@ -30,6 +30,8 @@ def show_comparison(out: Console, outcome: "Outcome", *, preview: bool) -> None:
         out.print(f"a repair would refresh {left} rows from the source: add --yes")
     elif left:
         out.print(f"[red]not equal[/]: {left} rows differ")
+    elif not outcome.failed:
+        out.print("[red]not all was compared[/]")
     for failed in outcome.failed:
         out.print(f"[red]not compared[/]: {escape(failed.table)}")
 
@@ -54,7 +56,8 @@ def show_runs(out: Console, runs: Sequence[Mapping[str, Any]]) -> None:
     for run in runs:
         counts = (run[name] for name in ("rows", "missing", "extra", "different", "repaired"))
         shown = ["" if value is None else str(value) for value in counts]
-        state, ended = run["state"] or "never compared", run["checked_at"] or ""
+        state = "not all looked at" if run["cut"] else run["state"] or "never compared"
+        ended = run["checked_at"] or ""
         table.add_row(escape(run["table"]), *shown, state, ended)
     out.print(table)
 

@@ -7,6 +7,7 @@ from cdcd.config.settings import PostgresSettings
 from cdcd.reconcile.part import Part
 from cdcd.reconcile.result import TableResult
 from cdcd.sink.pool import Pool
+from cdcd.sink.state import require_current
 
 _BEGIN = """
 INSERT INTO cdcd.reconcile_runs
@@ -16,13 +17,14 @@ VALUES ($1, $2, $3, $4, $5, $6, 'running', clock_timestamp()) RETURNING id
 _FINISH = """
 UPDATE cdcd.reconcile_runs
 SET state = 'finished', rows_source = $2, rows_target = $3, missing = $4, extra = $5,
-    different = $6, repaired = $7, checked_at = clock_timestamp()
+    different = $6, repaired = $7, unjudged = $8, is_cut = $9, checked_at = clock_timestamp()
 WHERE id = $1
 """
 _FAIL = "UPDATE cdcd.reconcile_runs SET state = 'failed' WHERE id = ANY ($1::bigint[])"
 _LATEST = """
 SELECT t.source_table AS table, r.mode, r.state,
        r.rows_source AS rows, r.missing, r.extra, r.different, r.repaired,
+       r.unjudged, r.is_cut AS cut,
        to_char(r.started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS started_at,
        to_char(r.checked_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS checked_at
 FROM cdcd.targets t
@@ -58,11 +60,9 @@ class Ledger:
         """A comparison has ended. What was repaired is counted with the differences that are gone,
         so that `validation_summary` shows the target as it is now.
         """
-        counts = result.left
+        counts = (result.rows, result.rows_target, *result.left, result.repaired, result.unjudged)
         async with self._pool.connection() as connection:
-            await connection.execute(
-                _FINISH, number, result.rows, result.rows_target, *counts, result.repaired
-            )
+            await connection.execute(_FINISH, number, *counts, result.is_cut)
 
     async def fail(self, numbers: list[int]) -> None:
         """Comparisons could not finish."""
@@ -73,6 +73,8 @@ class Ledger:
 async def look(settings: PostgresSettings, pipeline: str) -> list[dict[str, Any]]:
     """The latest comparison of each of the pipeline's targets, by a connection of its own."""
     async with Pool(settings, "cdcd reconcile status") as pool:
+        async with pool.connection() as connection:
+            await require_current(connection)
         return await latest(pool, pipeline)
 
 

@@ -1,11 +1,12 @@
 """What a comparison found, as values: for people, for JSON and for the record. Pure."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cdcd.model.errors import ExitCode
-from cdcd.reconcile.compare import Kind
+from cdcd.reconcile.compare import Kind, Suspect, Trial
 
 # Rows that a report names.
 EXAMPLES_MAX = 1000
@@ -63,9 +64,40 @@ class TableResult:
             "extra": self.extra,
             "different": self.different,
             "repaired": self.repaired,
+            "unjudged": self.unjudged,
+            "cut": self.is_cut,
             "examples": [e.as_json() for e in self.examples],
             "error": None,
         }
+
+
+def concluded(
+    found: TableResult, confirmed: Collection[Suspect], again: Trial | None
+) -> TableResult:
+    """The result with the differences that count. `again` is the trial of those that were still
+    there after a repair; None where nothing was repaired.
+    """
+    missing, extra, different = _counts(confirmed)
+    left = confirmed if again is None else again.confirmed.values()
+    unjudged = 0 if again is None else again.given_up
+    return replace(
+        found,
+        missing=missing,
+        extra=extra,
+        different=different,
+        repaired=len(confirmed) - len(left) - unjudged,
+        left=_counts(left),
+        unjudged=found.unjudged + unjudged,
+    )
+
+
+def _counts(suspects: Iterable[Suspect]) -> tuple[int, int, int]:
+    kinds = Counter(s.seen.kind for s in suspects)
+    return kinds[Kind.MISSING], kinds[Kind.EXTRA], kinds[Kind.DIFFERENT]
+
+
+# What a table that could not be compared has no number of.
+_COUNTS = ("rows", "missing", "extra", "different", "repaired", "unjudged", "cut")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +111,7 @@ class Failed:
 
     def as_json(self) -> dict[str, Any]:
         """The keys of a comparison; what nobody knows is null."""
-        unknown = dict.fromkeys(("rows", "missing", "extra", "different", "repaired"))
+        unknown = dict.fromkeys(_COUNTS)
         return {"table": self.table, **unknown, "examples": [], "error": self.message}
 
 

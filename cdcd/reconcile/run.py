@@ -1,7 +1,6 @@
 """A reconciliation: tables one after the other, compared and, if that is wanted, repaired."""
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -16,18 +15,18 @@ from cdcd.ops.board import wall_clock_ms
 from cdcd.ops.login import TakeLogin
 from cdcd.ops.logs import get_logger, redact_text
 from cdcd.reconcile.applied import Applied, NotApplied
-from cdcd.reconcile.compare import Kind, Suspect
+from cdcd.reconcile.compare import Suspect, Trial
 from cdcd.reconcile.digest import Key
 from cdcd.reconcile.incremental import Compared, compare, touched_since
 from cdcd.reconcile.ledger import Ledger
 from cdcd.reconcile.part import Part, parts_of
-from cdcd.reconcile.result import EXAMPLES_MAX, Example, Failed, Outcome, TableResult
+from cdcd.reconcile.result import EXAMPLES_MAX, Example, Failed, Outcome, TableResult, concluded
 from cdcd.reconcile.source_side import SourceSide
 from cdcd.reconcile.target_side import TargetSide
 from cdcd.reconcile.verify import Verifier
 from cdcd.sink.pool import Pool
 from cdcd.sink.schema import Place, plan_targets
-from cdcd.sink.state import check_version
+from cdcd.sink.state import require_current
 from cdcd.source.catalog import SourceTable, find, read_schema
 from cdcd.source.session import Session
 from cdcd.transport.brokers import Brokers
@@ -116,7 +115,7 @@ async def clients(settings: Settings, login: TakeLogin | None = None) -> AsyncIt
             Pool(settings.postgres, f"cdcd {name} reconcile", login)
         )
         async with pool.connection() as connection:
-            await check_version(connection)
+            await require_current(connection)
         watch = await opened.enter_async_context(LaneWatch(settings.kafka, name, lanes))
         requests = await opened.enter_async_context(Requests(settings.kafka, name, lanes))
         limit_seconds = settings.reconcile.wait_seconds_max
@@ -228,25 +227,8 @@ async def conclude(
 ) -> TableResult:
     """The result with the differences that count; they are repaired first, if that is wanted."""
     examples = await _examples(verifier, list(confirmed.values())[:EXAMPLES_MAX])
-    counts = _counts(confirmed.values())
-    left: Mapping[Key, Suspect] = confirmed
-    if repair and confirmed:
-        left = await repaired(clients, verifier, confirmed)
-    missing, extra, different = counts
-    return replace(
-        found,
-        missing=missing,
-        extra=extra,
-        different=different,
-        repaired=len(confirmed) - len(left),
-        left=_counts(left.values()),
-        examples=examples,
-    )
-
-
-def _counts(suspects: Iterable[Suspect]) -> tuple[int, int, int]:
-    kinds = Counter(s.seen.kind for s in suspects)
-    return kinds[Kind.MISSING], kinds[Kind.EXTRA], kinds[Kind.DIFFERENT]
+    again = await repaired(clients, verifier, confirmed) if repair and confirmed else None
+    return concluded(replace(found, examples=examples), confirmed.values(), again)
 
 
 async def _examples(verifier: Verifier, suspects: Sequence[Suspect]) -> tuple[Example, ...]:
@@ -272,10 +254,10 @@ async def refreshed(clients: Clients, verifier: Verifier, suspects: Mapping[Key,
         await applied.past(part.table, lanes, wall_clock_ms())
 
 
-async def repaired(
-    clients: Clients, verifier: Verifier, confirmed: Mapping[Key, Suspect]
-) -> Mapping[Key, Suspect]:
-    """Have rows refreshed by the lanes and look at them again; gives those that still differ."""
+async def repaired(clients: Clients, verifier: Verifier, confirmed: Mapping[Key, Suspect]) -> Trial:
+    """Have rows refreshed by the lanes and look at them again; gives the trial of those that still
+    differ.
+    """
     await refreshed(clients, verifier, confirmed)
     looked = await verifier.look(confirmed)
     differing = {
@@ -283,4 +265,4 @@ async def repaired(
         for key, seen in looked.items()
         if not seen.is_equal
     }
-    return (await verifier.judge(differing)).confirmed
+    return await verifier.judge(differing)

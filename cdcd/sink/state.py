@@ -13,7 +13,7 @@ from cdcd.sink.pool import Connection
 
 log = get_logger()
 
-SCRIPTS = ("bookkeeping.sql", "dead_letters.sql")
+SCRIPTS = ("bookkeeping.sql", "dead_letters.sql", "cut_runs.sql")
 STATE_VERSION = len(SCRIPTS)
 
 
@@ -37,6 +37,16 @@ async def bring_up(connection: Connection) -> None:
         await connection.execute(script(name))
     await connection.execute("UPDATE cdcd.meta SET state_version = $1", STATE_VERSION)
     log.info("state in PostgreSQL brought up", from_version=version, version=STATE_VERSION)
+
+
+async def require_current(connection: Connection) -> None:
+    """Raise ConfigurationError unless the state is this release's."""
+    version = await check_version(connection)
+    if version < STATE_VERSION:
+        raise ConfigurationError(
+            f"PostgreSQL: schema cdcd has version {version}, and this cdcd needs {STATE_VERSION}",
+            "the first worker of this release brings it up: start `cdcd run`",
+        )
 
 
 async def check_version(connection: Connection) -> int:

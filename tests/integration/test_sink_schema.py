@@ -11,11 +11,16 @@ from cdcd.config.settings import PostgresSettings
 from cdcd.config.tables import TableSettings
 from cdcd.model.control import Control
 from cdcd.model.errors import ConfigurationError, TableStopped
+from cdcd.model.table import TableSpec
 from cdcd.ops.directions import Directions
 from cdcd.ops.status import TableState
+from cdcd.reconcile.ledger import Ledger
+from cdcd.reconcile.part import parts_of
+from cdcd.reconcile.result import TableResult
 from cdcd.sink.pool import Pool
 from cdcd.sink.schema import (
     Place,
+    plan_targets,
     prepare_database,
     prepare_targets,
 )
@@ -216,41 +221,33 @@ VALIDATION = "SELECT category, status, expected, actual FROM {s}.validation_summ
 COMPLETE = "SELECT {s}.is_replication_complete(), {s}.get_replication_completeness()::text"
 
 
-async def _finish(
-    connection: "asyncpg.Connection[Any]", feed: Feed, source: str, **counts: int
-) -> None:
-    names = ", ".join(counts)
-    values = ", ".join(map(str, counts.values()))
-    await connection.execute(
-        f"INSERT INTO cdcd.reconcile_runs (run_id, pipeline, source_table, target_schema, "
-        f"target_table, state, checked_at, {names}) "
-        f"VALUES ($1, $2, $3, $4, $5, 'finished', clock_timestamp(), {values})",
-        uuid.uuid4(),
-        feed.pipeline,
-        source,
-        feed.schema,
-        source.partition(".")[2],
-    )
+async def _compared(feed: Feed, spec: TableSpec, result: TableResult, mode: str = "full") -> None:
+    """Write down a comparison, as `cdcd reconcile` does."""
+    async with Pool(PostgresSettings(dsn=feed.postgres), "test") as pool:
+        planned = await plan_targets(pool, spec, Place(feed.pipeline, feed.schema, TableSettings()))
+        assert planned.targets is not None
+        (part,) = parts_of(spec, planned.targets)
+        ledger = Ledger(pool, feed.pipeline, uuid.uuid4(), mode)
+        await ledger.finish(await ledger.begin(part), result)
 
 
-async def test_validation_is_unknown_until_compared(
-    feed: Feed, connection: "asyncpg.Connection[Any]"
-) -> None:
+async def test_validation_is_unknown_until_compared(feed: Feed) -> None:
     """The view and the functions say what the latest comparison of each table found."""
+    other = table("other", "p:id int")
     await prepare(feed)
-    await prepare(feed, table("other", "p:id int"))
+    await prepare(feed, other)
     unknown = [(n, "unknown", None, None) for n in ("ks.other", "ks.plain", "total")]
     assert await rows_of(feed, VALIDATION) == unknown
     assert await rows_of(feed, COMPLETE) == [(False, None)]
 
-    await _finish(connection, feed, "ks.plain", rows_source=5, rows_target=5)
+    await _compared(feed, PLAIN, TableResult("ks.plain", 5, 5))
     assert (await rows_of(feed, VALIDATION))[1:] == [
         ("ks.plain", "equal", 5, 5),
         ("total", "unknown", 5, 5),
     ]
     assert await rows_of(feed, COMPLETE) == [(False, None)]
 
-    await _finish(connection, feed, "ks.other", rows_source=3, rows_target=2, missing=1)
+    await _compared(feed, other, TableResult("ks.other", 3, 2, left=(1, 0, 0)))
     assert await rows_of(feed, VALIDATION) == [
         ("ks.other", "different", 3, 2),
         ("ks.plain", "equal", 5, 5),
@@ -258,5 +255,20 @@ async def test_validation_is_unknown_until_compared(
     ]
     assert await rows_of(feed, COMPLETE) == [(False, "87.5000")]
 
-    await _finish(connection, feed, "ks.other", rows_source=3, rows_target=3)
+    await _compared(feed, other, TableResult("ks.other", 3, 3))
     assert await rows_of(feed, COMPLETE) == [(True, "100.0000")]
+
+
+async def test_a_comparison_that_was_cut_proves_nothing(feed: Feed) -> None:
+    """Where all that a cut run found was repaired the target is neither equal nor different,
+    whatever was known before; where something is left it is different.
+    """
+    await prepare(feed)
+    await _compared(feed, PLAIN, TableResult("ks.plain", 5, 5))
+    assert await rows_of(feed, COMPLETE) == [(True, "100.0000")]
+    await _compared(feed, PLAIN, TableResult("ks.plain", 5, 5, repaired=2, is_cut=True))
+    assert (await rows_of(feed, VALIDATION))[1] == ("total", "unknown", 5, 5)
+    assert await rows_of(feed, COMPLETE) == [(False, None)]
+    await _compared(feed, PLAIN, TableResult("ks.plain", 4, 5, left=(0, 1, 0), is_cut=True))
+    assert (await rows_of(feed, VALIDATION))[1] == ("total", "different", 4, 5)
+    assert await rows_of(feed, COMPLETE) == [(False, "80.0000")]

@@ -177,6 +177,9 @@ def test_an_older_state_is_taken_over(alone: Place, make_table: MakeTable) -> No
     place.execute("INSERT INTO $ks.t (id, v) VALUES (1, 1)")
     _sql(place.stack.postgres, "CREATE SCHEMA cdcd", script(SCRIPTS[0]), "SELECT 1")
     assert _sql(place.stack.postgres, "SELECT state_version FROM cdcd.meta") == 1
+    done = _command(place, "reconcile", "status")
+    assert done.returncode == 2
+    assert f"this cdcd needs {STATE_VERSION}" in done.stderr
     daemon.start()
     wait_until(lambda: _count(place) == 1, "the row arrived")
     assert daemon.stop() == 0

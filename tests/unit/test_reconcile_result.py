@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from cdcd.model.errors import ExitCode
-from cdcd.reconcile.compare import Kind
-from cdcd.reconcile.result import Example, Failed, Outcome, TableResult
+from cdcd.reconcile.compare import Kind, Seen, Suspect, Trial
+from cdcd.reconcile.result import Example, Failed, Outcome, TableResult, concluded
 
 
 def test_document_has_the_promised_form() -> None:
@@ -22,6 +22,8 @@ def test_document_has_the_promised_form() -> None:
                 "extra": 0,
                 "different": 1,
                 "repaired": 0,
+                "unjudged": 0,
+                "cut": False,
                 "examples": [{"kind": "different", "key": {"id": 1}, "columns": ["name"]}],
                 "error": None,
             }
@@ -54,7 +56,7 @@ def test_a_table_that_failed_is_in_the_document() -> None:
     assert equal["error"] is None
     assert equal.keys() == failed.keys()
     assert (failed["table"], failed["error"]) == ("ks.u", "ks.u is paused")
-    assert {failed[k] for k in ("rows", "missing", "extra", "different", "repaired")} == {None}
+    assert {v for k, v in failed.items() if k not in ("table", "error", "examples")} == {None}
     assert not outcome.is_equal
 
 
@@ -64,3 +66,21 @@ def test_a_failure_decides_the_exit_code(code: ExitCode) -> None:
     results = [TableResult("ks.t", 9, 9, extra=1, left=(0, 1, 0))]
     failed = [Failed("ks.a", "away", exit_code=code), Failed("ks.b", "x", exit_code=code)]
     assert Outcome(results, failed).exit_code is code
+
+
+def _suspects(count: int) -> list[Suspect]:
+    return [Suspect((bytes([n]),), Seen(b"new", b"old")) for n in range(count)]
+
+
+def test_a_row_that_changes_too_fast_after_its_repair_is_not_repaired() -> None:
+    """Of five rows that were refreshed one still differs and one could not be judged any more."""
+    confirmed = _suspects(5)
+    again = Trial({}, 0, confirmed={s.cql_key: s for s in confirmed[:1]}, given_up=1)
+    found = concluded(TableResult("ks.t", 9, 9, unjudged=2), confirmed, again)
+    assert (found.different, found.repaired, found.left, found.unjudged) == (5, 3, (0, 0, 1), 3)
+
+
+def test_without_a_repair_all_differences_are_left() -> None:
+    """They are counted as found, and none as repaired."""
+    found = concluded(TableResult("ks.t", 9, 9), _suspects(5), None)
+    assert (found.different, found.repaired, found.left) == (5, 0, (0, 0, 5))
