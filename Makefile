@@ -17,10 +17,10 @@ $(VENV)/.made: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("cdcd needs Python 3.11 or newer") if sys.version_info < (3, 11) else None'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
-	@$(BIN)/pip install --quiet --editable . --group dev
+	@$(BIN)/pip install --quiet --editable '.[otel]' --group dev
 	@touch $@
 
-demo: ## Everything at once, started, shown and measured; KEEP=1 leaves it running
+demo: ## Everything at once, started, shown and measured; KEEP=1 leaves it running, OBSERVE=1 traces it
 	@deploy/local/demo.sh '$(PYTHON)'
 
 up: $(VENV)/.made ## Start the local stack: Kafka, registry, PostgreSQL, ScyllaDB stand-in
@@ -65,7 +65,7 @@ dist: $(VENV)/.made ## Build wheel and source archive into dist/
 lock: $(VENV)/.made ## Pin what the image installs, by version and hash
 	@$(BIN)/pip install --quiet --group pinning
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-header --output-file $(LOCK) pyproject.toml
+		--no-emit-index-url --no-header --extra otel --output-file $(LOCK) pyproject.toml
 
 audit: $(VENV)/.made ## Ask the package index for known flaws of what the image installs
 	@$(BIN)/pip install --quiet --group pinning

@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from cdcd.config.masks import check_masks
 from cdcd.config.settings import Settings
 from cdcd.config.tables import require_columns, settings_of
+from cdcd.model.errors import ConfigurationError
 from cdcd.ops import garbage, health
 from cdcd.ops.board import Board
 from cdcd.ops.directions import Directions
@@ -30,6 +33,9 @@ from cdcd.transport.lane_state import settle_tables
 from cdcd.transport.lanes import PublishingLanes
 from cdcd.transport.registry import Registry
 from cdcd.transport.topics import Topics
+
+if TYPE_CHECKING:
+    from cdcd.ops.tracing import Tracing
 
 log = get_logger()
 
@@ -60,18 +66,38 @@ async def run(settings: Settings, request: RunRequest, renewal: Renewal) -> None
     garbage.expect_little()
     board = Board(settings.name, settings.instance)
     limits = Limits(settings.stop_timeout_seconds, settings.stall_timeout_seconds)
-    async with health.serve(settings.http, board.snapshot, board.exposition):
-        work = partial(_run_renewed, settings, request, renewal, board)
+    async with (
+        _traced(settings) as tracing,
+        health.serve(settings.http, board.snapshot, board.exposition),
+    ):
+        work = partial(_run_renewed, settings, request, renewal, board, tracing)
         await live(work, board, limits, renewal.reload)
 
 
+def _traced(settings: Settings) -> "AbstractAsyncContextManager[Tracing | None]":
+    if settings.tracing.endpoint is None:
+        return nullcontext()
+    try:
+        from cdcd.ops.tracing import tracing_to  # noqa: PLC0415  its library need not be there
+    except ImportError as error:
+        raise ConfigurationError(
+            f"[tracing] has an endpoint, and OpenTelemetry is not installed: {error}",
+            "pip install 'cdcd[otel]'",
+        ) from error
+    return tracing_to(settings)
+
+
 async def _run_renewed(
-    settings: Settings, request: RunRequest, renewal: Renewal, board: Board
+    settings: Settings,
+    request: RunRequest,
+    renewal: Renewal,
+    board: Board,
+    tracing: "Tracing | None",
 ) -> None:
     """Run the stages; begin them anew, in this process, with secrets that have changed."""
     while True:
         async with asyncio.TaskGroup() as group:
-            running = group.create_task(_run_stages(settings, request, board))
+            running = group.create_task(_run_stages(settings, request, board, tracing))
             changed = group.create_task(_as_coroutine(renewal.changed))
             await asyncio.wait((running, changed), return_when=asyncio.FIRST_COMPLETED)
             running.cancel()
@@ -86,7 +112,9 @@ async def _as_coroutine(changed: Callable[[], Awaitable[Settings]]) -> Settings:
     return await changed()
 
 
-async def _run_stages(settings: Settings, request: RunRequest, board: Board) -> None:
+async def _run_stages(
+    settings: Settings, request: RunRequest, board: Board, tracing: "Tracing | None"
+) -> None:
     for stage in sorted(request.stages):
         board.stage(stage, StageState.STARTING)
     starting = Starting(settings.start_timeout_seconds)
@@ -101,7 +129,7 @@ async def _run_stages(settings: Settings, request: RunRequest, board: Board) -> 
             control.following(settings.kafka, settings.name) as directions,
             asyncio.TaskGroup() as group,
         ):
-            worker = _Worker(settings, starting, directions, login, board)
+            worker = _Worker(settings, starting, directions, login, board, tracing)
             if "source" in request.stages:
                 group.create_task(_run_source(worker, Start(request.start)))
             if "sink" in request.stages:
@@ -117,6 +145,7 @@ class _Worker:
     directions: Directions
     login: TakeLogin | None
     board: Board
+    tracing: "Tracing | None"
 
 
 async def _run_source(worker: _Worker, start: Start) -> None:
@@ -140,7 +169,7 @@ async def _run_source(worker: _Worker, start: Start) -> None:
 
         async def once() -> None:
             async with (
-                PublishingLanes.open(settings, registry, board) as lanes,
+                PublishingLanes.open(settings, registry, board, worker.tracing) as lanes,
                 asyncio.TaskGroup() as group,
             ):
                 group.create_task(source_stage.run(source, lanes))
@@ -172,6 +201,7 @@ async def _run_sink(worker: _Worker) -> None:
         settings.dlq,
         settings.tables,
         worker.login,
+        worker.tracing,
     )
     await supervised(lambda: sink_stage.run(plan, board), "sink", board)
 

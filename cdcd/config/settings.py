@@ -267,6 +267,17 @@ class LogSettings(Section):
     """How lines look; auto is console on a terminal and json elsewhere."""
 
 
+class TracingSettings(Section):
+    """Spans of changes on their way, for a collector (docs/TRACING.md); the package's extra `otel`
+    has what it takes.
+    """
+
+    endpoint: str | None = Field(None, pattern=r"^https?://[^\s/]")
+    """Collector that takes OTLP over HTTP, without `/v1/traces`; none traces nothing."""
+    ratio: float = Field(0.1, ge=0, le=1)
+    """Share of Kafka transactions that are traced; each of their records is 70 bytes longer."""
+
+
 class Settings(BaseSettings):
     """All of it."""
 
@@ -304,6 +315,7 @@ class Settings(BaseSettings):
     vault: VaultSettings = VaultSettings()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from cdcd.model.fingerprint import Cell, Fingerprint
-from cdcd.model.position import Position
+from cdcd.model.position import Position, Window
 from cdcd.model.refresh import Copied, Listed, Request
 from cdcd.model.table import TableSpec
 
@@ -114,6 +114,18 @@ class ChangeEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """How a batch was read: which window of the log, none for a base table; how many rows; and from
+    when to when, in nanoseconds since 1970.
+    """
+
+    window: Window | None
+    rows: int
+    began_ns: int
+    ended_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """What a table's reader hands on: changes in order, and where its lanes stand behind them.
 
@@ -122,7 +134,7 @@ class Batch:
     saves reading, so that not each empty window writes one. `cells` are fingerprints to be
     saved, or removed (None); `listed` are refreshes to be remembered (true) or forgotten; `asked`
     are requests to be written, `served` those that this batch answers, `copied` copies that it
-    ends. `published` is called when all of it is committed.
+    ends. `published` is called when all of it is committed. `reading` is told to those who trace.
     """
 
     table: TableSpec
@@ -135,3 +147,4 @@ class Batch:
     served: Sequence[Request] = ()
     copied: Sequence[Copied] = ()
     published: Callable[[], None] | None = None
+    reading: Reading | None = None

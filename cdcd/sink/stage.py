@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 from cdcd.config.settings import (
     DlqSettings,
@@ -41,6 +42,9 @@ from cdcd.transport.requests import Requests
 from cdcd.transport.topic_facts import TopicFacts
 from cdcd.transport.topics import Topics, dead_letter_topic, table_of_topic
 
+if TYPE_CHECKING:
+    from cdcd.ops.tracing import Tracing
+
 log = get_logger()
 
 # How often topics are looked for that are new.
@@ -71,6 +75,7 @@ class Plan:
     dlq: DlqSettings
     tables: TableEntries = field(default_factory=dict)
     login: Callable[[], Login] | None = None
+    tracing: "Tracing | None" = None
 
 
 async def run(plan: Plan, board: Board) -> None:
@@ -98,6 +103,7 @@ async def run(plan: Plan, board: Board) -> None:
             board,
             carrier.tell,
             plan.tables,
+            plan.tracing,
         )
         sink = _Sink(plan, tools, consumer)
         async with asyncio.TaskGroup() as tasks:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from cdcd.config.settings import DlqSettings, SinkSettings
 from cdcd.config.tables import TableEntries, settings_of, unknown_columns
@@ -24,6 +24,7 @@ from cdcd.ops.logs import get_logger
 from cdcd.ops.retry import Backoff, retrying
 from cdcd.ops.status import TableState
 from cdcd.sink.batch import Batch, Refused, lay_storable
+from cdcd.sink.batch_spans import BatchSpans, committing, preparing, told
 from cdcd.sink.decode import Decoder
 from cdcd.sink.expiry import Sweeper
 from cdcd.sink.inbox import Inbox, Slice
@@ -38,6 +39,9 @@ from cdcd.transport.records import Partition, Record
 from cdcd.transport.registry import Registry
 from cdcd.transport.requests import Requests
 from cdcd.transport.schema import table_from_schema
+
+if TYPE_CHECKING:
+    from cdcd.ops.tracing import Tracing
 
 Result = TypeVar("Result")
 
@@ -64,6 +68,7 @@ class Tools:
     board: Board
     carry: Callable[[], None]
     tables: TableEntries = field(default_factory=dict)
+    tracing: "Tracing | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,7 @@ class Prepared:
 
     slice: Slice
     work: Write
+    spans: BatchSpans | None
 
 
 class Table:
@@ -212,8 +218,11 @@ class Table:
     async def _prepare_all(self) -> None:
         while True:
             cut = await self._next_slice()
+            tools = self._tools
+            spans = BatchSpans.of(tools.tracing, self.topic, tools.pipeline, cut.records)
             try:
-                prepared = await self._retrying(partial(self._prepare, cut), cut.epoch)
+                with told(spans, goes_on=True):
+                    prepared = await self._retrying(partial(self._prepare, cut, spans), cut.epoch)
             except TableStopped as error:
                 self._stop_in(cut.epoch, error)
                 continue
@@ -228,7 +237,8 @@ class Table:
             await self._go.wait()
             epoch = prepared.slice.epoch
             try:
-                await self._retrying(partial(self._write, prepared), epoch)
+                with told(prepared.spans):
+                    await self._retrying(partial(self._write, prepared), epoch)
             except OffsetsMoved:
                 self._lose(epoch)
             except TableStopped as error:
@@ -267,20 +277,21 @@ class Table:
             if cut.moves:
                 return cut
 
-    async def _prepare(self, cut: Slice) -> Prepared:
-        if await self._decoder.learn(cut.records):
-            await self._follow_schema()
-        if self._targets is None:
-            raise RuntimeError("the table is used before `open` was true")
-        # In a thread, so that the loop answers meanwhile.
-        return await asyncio.to_thread(self._laid_out, cut, self._targets)
+    async def _prepare(self, cut: Slice, spans: BatchSpans | None) -> Prepared:
+        with preparing(spans, cut.records):
+            if await self._decoder.learn(cut.records):
+                await self._follow_schema()
+            if self._targets is None:
+                raise RuntimeError("the table is used before `open` was true")
+            # In a thread, so that the loop answers meanwhile.
+            return Prepared(cut, await asyncio.to_thread(self._laid_out, cut, self._targets), spans)
 
-    def _laid_out(self, cut: Slice, targets: Targets) -> Prepared:
+    def _laid_out(self, cut: Slice, targets: Targets) -> Write:
         found = zip(cut.records, self._decoder.decode(cut.records), strict=True)
         changes = [(record, event) for record, event in found if event is not None]
         batch = Batch(targets, [r for r, _ in changes], [e for _, e in changes])
         batch, laid, dead = lay_storable(batch, wall_clock_ms())
-        return Prepared(cut, Write(self.topic, cut.moves, batch, laid, dead))
+        return Write(self.topic, cut.moves, batch, laid, dead)
 
     async def _write(self, prepared: Prepared) -> None:
         epoch, work = prepared.slice.epoch, prepared.work
@@ -288,7 +299,8 @@ class Table:
             if epoch != self.inbox.epoch:
                 return
             began = time.monotonic()
-            dead = await self._commit(work)
+            with committing(prepared.spans, work.batch):
+                dead = await self._commit(work)
             seconds = time.monotonic() - began
         if work.laid is not None and work.laid.expires_ms is not None:
             self._sweeper.expect(work.laid.expires_ms)

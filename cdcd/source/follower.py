@@ -5,11 +5,12 @@ are published at stops between windows.
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from cdcd.model.change import Batch, ChangeEvent
+from cdcd.model.change import Batch, ChangeEvent, Reading
 from cdcd.model.errors import TableStopped, Transient, leading
 from cdcd.model.fingerprint import cell_of
 from cdcd.model.lane import LaneSet
@@ -288,11 +289,13 @@ class Follower:
             return max(due_ms - head_ms, 1) / 1000
         generation, window = due
         lanes = LaneSet(progress.hindmost(), around.lanes.lanes)
+        began_ns = time.time_ns()
         try:
             read = await readers.log.read(streams_of(generation, lanes), lanes, window)
         except WindowTooWide:
             self._width_ms = narrower(window)
             return 0.0
+        reading = Reading(window, read.rows, began_ns, time.time_ns())
         events = read.events
         if events and not await self._is_current(readers.version):
             return self._pace.min_ms / 1000
@@ -308,7 +311,7 @@ class Follower:
         batch = self._batch(standing, readers, events)
         committed = partial(self._commit, progress.frontier_ms)
         asked = requests_for(table.spec.full_name, ties(events))
-        await around.hand_on(replace(batch, asked=asked, published=committed))
+        await around.hand_on(replace(batch, asked=asked, published=committed, reading=reading))
         self._report(standing, now_ms)
         return 0.0
 

@@ -7,6 +7,7 @@ left of a wide refresh is written as a request in the transaction that publishes
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
@@ -15,7 +16,7 @@ from hashlib import blake2b
 from itertools import islice
 from uuid import uuid4
 
-from cdcd.model.change import Batch, ChangeEvent
+from cdcd.model.change import Batch, ChangeEvent, Reading
 from cdcd.model.errors import Transient
 from cdcd.model.lane import lane_of
 from cdcd.model.refresh import Request, Row, StaticRow
@@ -202,15 +203,16 @@ class Stops:
     async def _refresh(self, ground: Ground, work: _Work) -> None:
         """Refresh what was asked for, behind the late changes that made it necessary."""
         await self._hand_on_and_wait(Batch(ground.base.table, (), {}))
-        began, now_ms = _clock(), self._around.clock.now_ms()
+        began, now_ms, began_ns = _clock(), self._around.clock.now_ms(), time.time_ns()
         reads = await together(
             ground.base.read(request.scope, now_ms * 1000, rows) for request, rows in work.requests
         )
         read_seconds = _clock() - began
+        reading = Reading(None, sum(len(read.events) for read in reads), began_ns, time.time_ns())
         if not await ground.is_current():
             raise Transient("ScyllaDB: the schema changed during a refresh")
         done = [(request, read) for (request, _), read in zip(work.requests, reads, strict=True)]
-        batch = self._batch(ground, work, done, now_ms)
+        batch = replace(self._batch(ground, work, done, now_ms), reading=reading)
         began = _clock()
         await self._hand_on_and_wait(batch)
         self._learn(work, done, read_seconds, _clock() - began)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from cdcd.config.settings import Settings
 from cdcd.model.change import Batch
@@ -14,6 +14,7 @@ from cdcd.model.table import TableSpec
 from cdcd.ops.board import Board, wall_clock_ms
 from cdcd.ops.logs import get_logger
 from cdcd.ops.status import TableState
+from cdcd.transport.flush_spans import FlushSpans
 from cdcd.transport.lane_log import LaneLog, Worker
 from cdcd.transport.lane_records import (
     cell_key,
@@ -34,6 +35,9 @@ from cdcd.transport.registry import Registry
 from cdcd.transport.thread import OneThread, calls_seconds_max
 from cdcd.transport.topics import Topics, change_topic, lanes_topic
 
+if TYPE_CHECKING:
+    from cdcd.ops.tracing import Tracing
+
 log = get_logger()
 
 
@@ -47,12 +51,14 @@ class PublishingLanes:
         publisher: Publisher,
         registry: Registry,
         board: Board,
+        tracing: "Tracing | None" = None,
     ) -> None:
         self._settings = settings
         self._lane_log = lane_log
         self._publisher = publisher
         self._registry = registry
         self._board = board
+        self._tracing = tracing
         self._topics = Topics(settings.kafka)
         self._writers = TableWriters(settings.name, self._topics, registry, settings.tables)
         self._masks = Masks(settings)
@@ -61,14 +67,20 @@ class PublishingLanes:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, settings: Settings, registry: Registry, board: Board
+        cls,
+        settings: Settings,
+        registry: Registry,
+        board: Board,
+        tracing: "Tracing | None" = None,
     ) -> AsyncIterator[Self]:
         """Join the pipeline's lanes, whose topic is there. Raises Transient or Fatal."""
         worker = Worker(settings.name, settings.instance, settings.lanes)
         async with LaneLog.open(settings.kafka, worker, Topics(settings.kafka)) as lane_log:
             topic, stood_still = lanes_topic(settings.name), lane_log.stood_still
-            publisher = Publisher(settings.kafka, worker.id, topic, stood_still)
-            lanes = cls(settings, lane_log, publisher, registry, board)
+            publisher = Publisher(
+                settings.kafka, worker.id, topic, stood_still, is_traced=tracing is not None
+            )
+            lanes = cls(settings, lane_log, publisher, registry, board, tracing)
             try:
                 await lanes._publishing.call(publisher.open)
                 yield lanes
@@ -133,7 +145,8 @@ class PublishingLanes:
         writers = [(await self._writers.of(b.table), b) for b in batches if b.events]
         offsets, group = self._lane_log.fence(assignment, {write.lane for write in writes})
         started = time.monotonic()
-        flush = Flush(writers, writes, offsets, group)
+        spans = FlushSpans.begin(self._tracing, lanes_topic(self._settings.name), batches)
+        flush = Flush(writers, writes, offsets, group, spans)
         await self._publishing.call(self._publisher.publish, flush)
         self._board.transaction(time.monotonic() - started)
         now_ms = wall_clock_ms()

@@ -8,6 +8,7 @@ on Bufstream 0.1.0 has the reasons). What was committed is then found there.
 import struct
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +21,10 @@ from cdcd.model.errors import TableStopped, Transient
 from cdcd.model.table import TableSpec
 from cdcd.ops.board import wall_clock_ms
 from cdcd.transport.evolution import check_evolution, remasked
+from cdcd.transport.flush_spans import FlushSpans, Told
 from cdcd.transport.kafka import client_properties, failure
 from cdcd.transport.record_writer import RecordWriter, SchemaIds
-from cdcd.transport.records import LATE_HEADER
+from cdcd.transport.records import LATE_HEADER, Headers
 from cdcd.transport.registry import IncompatibleSchema, Registry
 from cdcd.transport.schema import (
     Schema,
@@ -34,8 +36,6 @@ from cdcd.transport.schema import (
 )
 from cdcd.transport.topic_facts import RECORD_BYTES_MAX
 from cdcd.transport.topics import Topics, change_topic
-
-Headers = list[tuple[str, str | bytes | None]]
 
 _LATE: Headers = [(LATE_HEADER, b"1")]
 
@@ -153,13 +153,14 @@ class LaneWrite:
 @dataclass(frozen=True)
 class Flush:
     """What one transaction holds. `offsets` are those of the lanes that are written to; they carry
-    the group's generation with them.
+    the group's generation with them. `spans` are there if it is traced.
     """
 
     changes: Sequence[tuple[TableWriter, Batch]]
     lanes: Sequence[LaneWrite]
     offsets: Sequence[TopicPartition]
     group: Any
+    spans: FlushSpans | None = None
 
 
 class Unpublishable(Exception):
@@ -180,8 +181,12 @@ class Publisher:
         transactional_id: str,
         lanes_topic: str,
         stood_still: Callable[[], bool] = lambda: False,
+        *,
+        is_traced: bool = False,
     ) -> None:
-        """`stood_still` says whether the process was stopped lately, for a whole session."""
+        """`stood_still` says whether the process was stopped lately, for a whole session. Whoever
+        traces is told of the offset of each record.
+        """
         self._stood_still = stood_still
         timeout_ms = int(settings.transaction_timeout_seconds * 1000)
         self._timeout_seconds = settings.request_timeout_seconds
@@ -198,7 +203,7 @@ class Publisher:
                 "linger.ms": 5,
                 "queue.buffering.max.messages": 200_000,
                 "message.max.bytes": RECORD_BYTES_MAX,
-                "delivery.report.only.error": True,
+                "delivery.report.only.error": not is_traced,
             }
         )
 
@@ -213,6 +218,10 @@ class Publisher:
         """One transaction. On Transient and Fatal the publisher must be given up; TableStopped says
         of one table that its changes cannot be published, and nothing of the flush was.
         """
+        with flush.spans or nullcontext():
+            self._publish(flush)
+
+    def _publish(self, flush: Flush) -> None:
         producer = self._producer
         began = time.monotonic()
         try:
@@ -251,6 +260,10 @@ class Publisher:
     def _produce_changes(self, flush: Flush) -> None:
         now_ms = wall_clock_ms()
         for writer, batch in flush.changes:
+            plain, told = None, None
+            if flush.spans is not None:
+                plain, told = flush.spans.send(writer.topic)
+            late = [*_LATE, *(plain or ())]
             for event in batch.events:
                 try:
                     partition, key, value = writer.record(event, now_ms)
@@ -259,8 +272,8 @@ class Publisher:
                 if len(value) > RECORD_BYTES_MAX:
                     what = f"has {len(value)} bytes as a record; Kafka takes {RECORD_BYTES_MAX}"
                     raise Unpublishable(writer.table.full_name, what)
-                headers = _LATE if event.is_late else None
-                self._produce(writer.topic, value, key, partition, headers)
+                headers = late if event.is_late else plain
+                self._produce(writer.topic, value, key, partition, headers, told)
                 if writer.tombstones and event.op is Operation.DELETE and not event.is_late:
                     self._produce(writer.topic, None, key, partition)
 
@@ -271,12 +284,13 @@ class Publisher:
         key: bytes,
         partition: int,
         headers: Headers | None = None,
+        told: Told | None = None,
     ) -> None:
         """Hand a record to librdkafka; while its queue is full, wait for it to send some."""
         give_up = None
         while True:
             try:
-                self._producer.produce(topic, value, key, partition, headers=headers)
+                self._producer.produce(topic, value, key, partition, told, headers=headers)
             except BufferError:
                 give_up = give_up or time.monotonic() + self._timeout_seconds
                 if time.monotonic() > give_up:

@@ -2,8 +2,12 @@
 
 from typing import NamedTuple
 
+Headers = list[tuple[str, str | bytes | None]]
+
 # Marks a change that was found behind the frontier.
 LATE_HEADER = "cdcd-late"
+# The context of the trace that the record belongs to, as the W3C has it; on traced records only.
+TRACE_HEADER = "traceparent"
 
 
 class Partition(NamedTuple):
@@ -15,7 +19,7 @@ class Partition(NamedTuple):
 
 class Record(NamedTuple):
     """One record as it was read; `timestamp_ms` is when it was produced. A late one says what
-    happened, and the refresh behind it what is true.
+    happened, and the refresh behind it what is true. `traceparent` is there if it is traced.
     """
 
     partition: Partition
@@ -24,3 +28,25 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes | None
     is_late: bool = False
+    traceparent: bytes | None = None
+
+
+class OffsetRanges:
+    """How many records there are, and the first and the last offset of them by partition."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._ranges: dict[int, tuple[int, int]] = {}
+
+    def add(self, partition: int, offset: int) -> None:
+        """One more record."""
+        self.count += 1
+        first, last = self._ranges.get(partition, (offset, offset))
+        self._ranges[partition] = min(first, offset), max(last, offset)
+
+    @property
+    def texts(self) -> list[str]:
+        """Each range as `partition:first-last`."""
+        return [
+            f"{number}:{first}-{last}" for number, (first, last) in sorted(self._ranges.items())
+        ]

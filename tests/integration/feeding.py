@@ -26,8 +26,8 @@ from cdcd.ops.directions import Directions
 from cdcd.ops.status import TableState, TableStatus
 from cdcd.sink.stage import Plan, run
 from cdcd.transport.lane_records import decode_request, request_of_key
-from cdcd.transport.publisher import Headers
 from cdcd.transport.record_writer import RecordWriter, SchemaIds
+from cdcd.transport.records import Headers
 from cdcd.transport.registry import Registry
 from cdcd.transport.schema import key_schema, value_schema
 from cdcd.transport.topics import Topics, lanes_topic

@@ -139,5 +139,6 @@ def test_the_image_can_be_built(tmp_path: Path) -> None:
     pinned = set(re.findall(r"^([\w.-]+)==([^ ;]+)", lock, re.MULTILINE))
     assert parts - pinned <= {("cdcd", __version__)}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    needed = {re.split(r"[\[>=]", line)[0] for line in project["dependencies"]}
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["otel"]]
+    needed = {re.split(r"[\[>=]", line)[0] for line in wanted}
     assert needed <= {name for name, _ in parts}

@@ -141,7 +141,9 @@ def test_what_is_mounted_is_there(services: dict[str, Any]) -> None:
 
 
 def test_addresses_within_are_of_services(services: dict[str, Any]) -> None:
-    """Prometheus scrapes cdcd's port and finds Alertmanager; Grafana finds it and the pages."""
+    """Prometheus scrapes cdcd's port and finds Alertmanager; Grafana finds it and the pages; spans
+    go to Jaeger.
+    """
     config = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
     (scraped,) = config["scrape_configs"]
     port = services["cdcd"]["environment"]["CDCD_HTTP__PORT"]
@@ -153,6 +155,9 @@ def test_addresses_within_are_of_services(services: dict[str, Any]) -> None:
     urls = [target, sources["datasources"][0]["url"].removeprefix("http://")]
     for name, url in zip(("alertmanager", "prometheus"), urls, strict=True):
         assert url == f"{name}:{services[name]['ports'][0]['target']}"
+    collector = services["cdcd"]["environment"]["CDCD_TRACING__ENDPOINT"]
+    ports = {port["target"] for port in services["jaeger"]["ports"]}
+    assert collector in {f"http://jaeger:{port}" for port in ports}
     pages = yaml.safe_load((provisioning / "dashboards/cdcd.yml").read_text())
     mounted = {v["target"]: v["source"] for v in services["grafana"]["volumes"]}
     folder = mounted[pages["providers"][0]["options"]["path"]]
@@ -186,7 +191,8 @@ def test_what_the_image_installs_is_pinned() -> None:
     assert len(re.findall(r"\\\n +--hash=sha256:", text)) >= len(locked)
     versions = {r.name: str(r.specifier).removeprefix("==") for r in locked}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for wanted in map(Requirement, project["dependencies"]):
+    traced = project["optional-dependencies"]["otel"]
+    for wanted in map(Requirement, [*project["dependencies"], *traced]):
         assert wanted.specifier.contains(versions[wanted.name]), wanted
 
 
