@@ -34,6 +34,12 @@ def registry(url: str) -> None:
         raise ValueError("not a list of subjects")  # noqa: TRY004 - of the probes' two errors
 
 
+def page(url: str) -> None:
+    """An answer by HTTP that is no error."""
+    with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS):
+        return
+
+
 def scylla(port: int, user: str | None, password: str | None) -> None:
     """READY, or with a user a login that succeeds."""
     startup = struct.pack(">h", 1) + _cql_string("CQL_VERSION") + _cql_string("3.0.0")

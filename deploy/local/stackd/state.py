@@ -9,7 +9,7 @@ import os
 import random
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -61,7 +61,7 @@ def create(folder: Path, *, auth: bool) -> State:
     state = State(
         folder=folder,
         auth=auth,
-        ports=_free_ports(),
+        ports=free_ports(PORT_NAMES),
         # In hexadecimal: nothing in them needs quoting in a URL, TOML or SQL.
         passwords={name: secrets.token_hex(16) for name in ("cdcd", "postgres")},
         kafka_cluster_id=_cluster_id(),
@@ -117,9 +117,10 @@ def _same(fd: int, folder: Path) -> bool:
     return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
 
 
-def _free_ports() -> dict[str, int]:
+def free_ports(names: Iterable[str]) -> dict[str, int]:
+    """A port for each name that nobody listens on."""
     ports: dict[str, int] = {}
-    for name in PORT_NAMES:
+    for name in names:
         for _ in range(1000):
             port = random.choice(_PORTS)  # noqa: S311 - no secret
             if port not in ports.values() and _is_free(port):
