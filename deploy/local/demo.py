@@ -14,7 +14,7 @@ from dataclasses import asdict
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from demod import servers
+from demod import servers, watching
 from demod.daemon import LOG, Daemon
 from demod.errors import DemoError
 from demod.places import KEYSPACE, LOCAL, PIPELINE
@@ -33,7 +33,7 @@ Everything still runs. To look around:
    .venv/bin/python deploy/local/demo.py records users    # of topic {pipeline}.{keyspace}.users
    curl {url}/status
    tail -f {log}
-
+{watched}
 Write something with `demo.py cql 'UPDATE ...'` and look again. `make down` stops all of it.
 """
 _ERROR_CHARACTERS_MAX = 500
@@ -65,6 +65,7 @@ def main() -> int:
 
 
 def _stop_kept() -> bool:
+    watching.stop()
     kept = Daemon.kept()
     if kept is not None:
         print(f"==> stopping the daemon of an earlier demo (pid {kept.pid})", flush=True)
@@ -102,7 +103,11 @@ def _play(screen: Screen, result: Result) -> None:
     _stop_kept()
     screen.step("The local stack: ScyllaDB stand-in, Kafka, registry, PostgreSQL")
     addresses = servers.up()
-    asyncio.run(play(addresses, screen, result))
+    watch = None
+    if watching.is_wanted():
+        screen.step("What watches: Jaeger, Prometheus, Alertmanager")
+        watch = watching.Watch.begin()
+    asyncio.run(play(addresses, screen, result, watch))
 
 
 def _tell(failure: BaseException) -> dict[str, str]:
@@ -126,6 +131,7 @@ def _end(*, stack_is_ours: bool) -> None:
     if daemon is not None:
         daemon.stop()
         print("==> The daemon is stopped.", flush=True)
+    watching.stop()
     if not stack_is_ours:
         print("The stack was up before the demo, so it stays; `make down` stops it.", flush=True)
     elif servers.is_there():
@@ -139,7 +145,9 @@ def _show_kept() -> None:
     daemon = Daemon.kept()
     url = daemon.url if daemon else ""
     log = LOG.relative_to(LOCAL.parent)
-    print(_KEPT.format(pipeline=PIPELINE, keyspace=KEYSPACE, url=url, log=log), flush=True)
+    watched = "".join(f"   {name:<12} {place}\n" for name, place in watching.kept())
+    shown = {"pipeline": PIPELINE, "keyspace": KEYSPACE, "url": url, "log": log}
+    print(_KEPT.format(watched=watched, **shown), flush=True)
 
 
 def _look(run: Callable[[ModuleType], None]) -> int:

@@ -32,6 +32,13 @@ fi
 command -v mvn >/dev/null || missing "Maven is missing; it downloads the local servers" maven
 command -v git >/dev/null || missing "git is missing" git
 
+if [ "${OBSERVE:-0}" != 0 ]; then
+    command -v go >/dev/null || missing "Go is missing; Jaeger is built by it" golang
+    command -v prometheus >/dev/null || missing "Prometheus is missing" prometheus
+    command -v prometheus-alertmanager >/dev/null ||
+        missing "Alertmanager is missing" prometheus-alertmanager
+fi
+
 if [ ${#packages[@]} -gt 0 ]; then
     echo "  on Debian: apt-get install ${packages[*]}" >&2
     exit 1

@@ -3,18 +3,27 @@
 import asyncio
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
+from stackd import jaeger
 
 from tests.stack import LOCAL, ROOT, Stack
 
 DEMO = ROOT / "deploy" / "local" / "demo.py"
+# Where something of it is not installed the demo is shown without; CI has it.
+OBSERVES = "CI" in os.environ or all(
+    map(shutil.which, ("go", "prometheus", "prometheus-alertmanager"))
+)
 
 pytestmark = [
     pytest.mark.usefixtures("stack"),
@@ -25,9 +34,12 @@ pytestmark = [
 ]
 
 
-def _demo(*arguments: str, keep: bool = False) -> tuple[int, str, dict[str, Any]]:
+def _demo(
+    *arguments: str, keep: bool = False, observe: bool = False
+) -> tuple[int, str, dict[str, Any]]:
     """Run it; gives the exit code, all that it printed, and its last line."""
-    environment = {**os.environ, "KEEP": "1" if keep else "0", "CDCD_POSTGRES__DSN": "nonsense"}
+    environment = {**os.environ, "CDCD_POSTGRES__DSN": "nonsense"}
+    environment |= {"KEEP": str(int(keep)), "OBSERVE": str(int(observe))}
     done = subprocess.run(
         [sys.executable, DEMO, *arguments],
         capture_output=True,
@@ -52,11 +64,34 @@ def no_daemon_left() -> Iterator[None]:
     _demo("stop")
 
 
-@pytest.mark.usefixtures("no_daemon_left")
+@pytest.fixture(scope="module")
+def _built() -> None:
+    """What the demo would build first, so that its time does not count."""
+    if OBSERVES:
+        jaeger.program()
+
+
+def _expect_shown(output: str) -> str:
+    """The link to the trace of one change, which leads there; Prometheus has the daemon's lag."""
+    link = re.findall(r"trace: (http://\S+)", output)[0]
+    with urllib.request.urlopen(link, timeout=10) as answer:
+        (trace,) = json.load(answer)["data"]
+    assert "COMMIT cdc_data.users" in {span["operationName"] for span in trace["spans"]}
+    (prometheus,) = set(re.findall(r"Prometheus +(http://\S+)", output))
+    query = f"{prometheus}/api/v1/query?query=cdcd_lag_seconds"
+    with urllib.request.urlopen(query, timeout=10) as answer:
+        assert json.load(answer)["data"]["result"]
+    return link
+
+
+@pytest.mark.usefixtures("no_daemon_left", "_built")
 def test_the_demo_passes_again_and_again() -> None:
-    """The demo passes, leaves a stack that was up, and passes again over a kept daemon."""
+    """The demo passes, shows a change's trace if it is asked to, leaves a stack that was up, and
+    passes again over a kept daemon, whose observers it ends.
+    """
+    link = ""
     for keep in (True, False):
-        code, output, last = _demo(keep=keep)
+        code, output, last = _demo(keep=keep, observe=keep and OBSERVES)
         assert code == 0, output
         seconds = last.pop("insert_seconds"), last.pop("update_seconds")
         assert last == {"tables": 3, "rows_expected": 13, "rows_ok": 13, "passed": True}
@@ -64,6 +99,11 @@ def test_the_demo_passes_again_and_again() -> None:
         assert "get_replication_completeness()" in output
         assert (LOCAL.parent / "demo.json").exists() == keep
         assert _is_up()
+        if keep and OBSERVES:
+            link = _expect_shown(output)
+    if link:
+        with pytest.raises(urllib.error.URLError, match="refused"):
+            urllib.request.urlopen(link, timeout=10)
 
 
 async def _hand_over(postgres: str, pipeline: str, to: str) -> None:

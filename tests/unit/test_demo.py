@@ -14,6 +14,8 @@ from uuid import UUID
 import pytest
 from demod import sample
 from demod.compare import compare, from_scylla, write_time
+from demod.watching import holds, is_whole
+from stackd.jaeger import Trace
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NEEDS = ROOT / "deploy" / "local" / "needs.sh"
@@ -127,6 +129,58 @@ def test_what_is_missing_is_named(
     assert done.returncode == 1
     assert f"apt-get install {' '.join(packages)}\n" in done.stderr
     assert json.loads(done.stdout)["passed"] is False
+
+
+def test_what_the_observed_demo_lacks_is_named(tmp_path: Path) -> None:
+    """With OBSERVE=1 it needs more, and says so."""
+    environment = _tools(tmp_path / "bin", "17.0.1", "mvn", "git", "go") | {"OBSERVE": "1"}
+    done = subprocess.run(
+        [NEEDS, sys.executable], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "apt-get install prometheus prometheus-alertmanager\n" in done.stderr
+
+
+SPANS = ("publish", "SELECT log", "transaction", "send t", "process t", "prepare", "COMMIT t")
+
+
+def _trace(*names: str, window: str = "") -> Trace:
+    """A trace as Jaeger tells it, whose spans are each within the one before."""
+    log = {"key": "db.collection.name", "value": "users_scylla_cdc_log"}
+    start, _, end = window.partition("/")
+    times = {"cdcd.window.start": start, "cdcd.window.end": end}
+    tags = [log, *({"key": key, "value": value} for key, value in times.items())] if window else []
+    spans = [
+        {
+            "spanID": str(n),
+            "operationName": name,
+            "references": [{"refType": "CHILD_OF", "spanID": str(n - 1)}] if n else [],
+            "startTime": n,
+            "duration": 1,
+            "tags": tags if name.startswith("SELECT") else [],
+        }
+        for n, name in enumerate(names)
+    ]
+    return Trace.of({"traceID": "a", "spans": spans})
+
+
+def test_a_trace_that_lacks_a_part_is_not_whole() -> None:
+    """A trace counts when every part of the way is there."""
+    assert is_whole(_trace(*SPANS))
+    for name in SPANS[1:]:
+        assert not is_whole(_trace(*(n for n in SPANS if n != name)))
+    assert [span.parent for span in _trace(*SPANS[:3]).spans] == [None, "publish", "SELECT log"]
+
+
+@pytest.mark.parametrize(
+    ("written_us", "held"), [(999_999, False), (1_000_000, True), (1_250_000, False)]
+)
+def test_the_trace_of_a_change_is_told_by_its_window(written_us: int, held: bool) -> None:
+    """A trace has a change if a window of the table's log has its time; the end is not in it."""
+    window = "1970-01-01T00:00:01.000+00:00/1970-01-01T00:00:01.250+00:00"
+    trace = _trace(*SPANS, window=window)
+    assert holds(trace, "users", written_us) == held
+    assert not holds(trace, "orders", written_us)
 
 
 def test_a_complete_machine_is_told_nothing(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ class Daemon:
         self._log_from = log_from
 
     @classmethod
-    def start(cls, config: Path) -> Daemon:
+    def start(cls, config: Path, environment: dict[str, str]) -> Daemon:
         """Start it on every table of the sample's keyspace."""
         log_from = LOG.stat().st_size if LOG.exists() else 0
         command = [
@@ -45,7 +45,7 @@ class Daemon:
             *("--table", f"{KEYSPACE}.*", "--name", PIPELINE, "--instance", "demo"),
             *("--http-port", "0"),
         ]
-        daemon = cls(procs.start(command, LOG), log_from)
+        daemon = cls(procs.start(command, LOG, env=environment), log_from)
         write_private(_NOTE, json.dumps({"log_from": log_from, **asdict(daemon._proc)}) + "\n")
         return daemon
 

@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
+from stackd.jaeger import Trace
 
 from demod.compare import Compared
 from demod.latency import Latency
@@ -202,3 +203,16 @@ def latency_picture(screen: Screen, latency: Latency) -> RenderableType:
         table.add_row(name, f"[{colour}]{bar}[/]", f"[bold]{seconds:.3f} s[/]")
     title = f"from the write to the row seen in PostgreSQL; the bar is {_GOAL_SECONDS:.0f} s"
     return screen.panel(table, title)
+
+
+def trace_picture(screen: Screen, trace: Trace) -> RenderableType:
+    """Each span of a trace on one line of time."""
+    began_us = min(span.began_us for span in trace.spans)
+    whole_us = max(span.began_us + span.duration_us for span in trace.spans) - began_us
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1))
+    for span in trace.spans:
+        before = int((span.began_us - began_us) / whole_us * _BAR_CELLS)
+        cells = max(round(span.duration_us / whole_us * _BAR_CELLS), 1)
+        bar = " " * before + (("█" if screen.is_terminal else "#") * cells)
+        table.add_row(Text(span.name), f"[cyan]{bar}[/]", f"{span.duration_us / 1000:.1f} ms")
+    return screen.panel(table, f"{whole_us / 1000:.0f} ms from the read of the log to the commit")

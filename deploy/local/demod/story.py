@@ -16,9 +16,17 @@ from demod.daemon import Daemon
 from demod.errors import DemoError
 from demod.latency import Latency, measure
 from demod.places import KEYSPACE, PIPELINE, SAMPLE, TARGET_SCHEMA
-from demod.screen import Screen, flow_picture, latency_picture, summary_table, target_table
+from demod.screen import (
+    Screen,
+    flow_picture,
+    latency_picture,
+    summary_table,
+    target_table,
+    trace_picture,
+)
 from demod.servers import Addresses
 from demod.sides import Scylla, compare_all
+from demod.watching import Watch
 
 ARRIVAL_SECONDS_MAX = 60.0
 _POLL_SECONDS = 0.1
@@ -46,6 +54,7 @@ class Demo:
     scylla: Scylla
     postgres: asyncpg.Connection[Any]
     result: Result
+    watch: Watch | None
     # When the latest comparison began.
     looked_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -55,7 +64,7 @@ class Demo:
         return sorted(self.sample.keys)
 
 
-async def play(addresses: Addresses, screen: Screen, result: Result) -> Daemon:
+async def play(addresses: Addresses, screen: Screen, result: Result, watch: Watch | None) -> Daemon:
     """Everything between the start of the servers and the end; fills the result as it goes.
 
     Raises DemoError when something does not arrive. The daemon still runs.
@@ -64,13 +73,15 @@ async def play(addresses: Addresses, screen: Screen, result: Result) -> Daemon:
     result.tables, result.rows_expected = len(script.keys), script.rows
     scylla = await asyncio.to_thread(Scylla, addresses)
     postgres = await asyncpg.connect(addresses.postgres)
-    demo = Demo(addresses, screen, script, scylla, postgres, result)
+    demo = Demo(addresses, screen, script, scylla, postgres, result, watch)
     try:
         await _load(demo)
         daemon = await _run_daemon(demo)
         compared = await _watch_arrival(demo, daemon)
         await _judge(demo, compared)
-        await _measure(demo)
+        latency = await _measure(demo)
+        if watch is not None:
+            await _trace(demo, watch, latency)
         await _sum_up(demo, daemon)
         return daemon
     finally:
@@ -89,9 +100,16 @@ async def _load(demo: Demo) -> None:
 
 async def _run_daemon(demo: Demo) -> Daemon:
     demo.screen.step(f"The daemon: cdcd run --table '{KEYSPACE}.*' --name {PIPELINE}")
-    daemon = await asyncio.to_thread(Daemon.start, demo.addresses.config)
+    watch = demo.watch
+    environment = watch.environment if watch else {}
+    daemon = await asyncio.to_thread(Daemon.start, demo.addresses.config, environment)
     seconds = await asyncio.to_thread(daemon.wait_ready)
     demo.screen.say(f"ready in {seconds:.1f} s at {daemon.url} (/readyz, /metrics, /status)")
+    if watch is not None and daemon.url is not None:
+        known = await asyncio.to_thread(watch.scrape, daemon.url)
+        demo.screen.say(f"scraped by Prometheus with {known}, which knows Alertmanager:")
+        for each in watch.running:
+            demo.screen.say(f"{each.name:<12} {each.url}")
     return daemon
 
 
@@ -154,12 +172,21 @@ def _what_is_wrong(compared: Compared) -> str:
     return f"{compared.table}: {', '.join(parts)}"
 
 
-async def _measure(demo: Demo) -> None:
+async def _measure(demo: Demo) -> Latency:
     demo.screen.step("One user inserted and updated, with a stop-watch")
     latency = await measure(demo.scylla, demo.postgres)
     demo.result.insert_seconds = round(latency.insert_seconds, 3)
     demo.result.update_seconds = round(latency.update_seconds, 3)
     _show_latency(demo, latency)
+    return latency
+
+
+async def _trace(demo: Demo, watch: Watch, latency: Latency) -> None:
+    """Find the update's trace in Jaeger, as far as PostgreSQL's commit."""
+    demo.screen.step("The update on its way, as Jaeger has it")
+    trace = await asyncio.to_thread(watch.find, "users", latency.updated_us)
+    demo.screen.show(trace_picture(demo.screen, trace))
+    demo.screen.say(f"trace: {watch.jaeger.link(trace.id)}")
 
 
 def _show_latency(demo: Demo, latency: Latency) -> None:
