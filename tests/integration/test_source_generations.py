@@ -133,6 +133,8 @@ async def test_a_generation_that_is_published_late(ks: Keyspace, session: Sessio
     recorder, numbers = Recorder(), itertools.count()
     async with running(session, ks, recorder):
         await write(ks, numbers, 0.3)
+        # A reader that has not begun yet would find the generation published already.
+        await recorder.until(lambda: bool(recorder.of(f"{ks.name}.t")), 20)
         order(ks, "in 0 ms, published after 1500 ms")
         await write(ks, numbers, 2.0)
         found = await everything(ks, recorder)
