@@ -9,6 +9,7 @@ import json
 import math
 import struct
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -24,6 +25,24 @@ _AS_TEXT = frozenset({"text", "varchar", "jsonb"})
 
 class SharedValue(UnstorableValue):
     """A value of a key that looks in PostgreSQL like another. The text names none of them."""
+
+
+class Scaled(Decimal):
+    """A number that is equal only to one of the same scale, as decimals of a partition key are."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        """Whether digits and scale are the same."""
+        return isinstance(other, Scaled) and self.as_tuple() == other.as_tuple()
+
+    def __ne__(self, other: object) -> bool:
+        """The contrary, which `Decimal` would answer by value."""
+        return not self == other
+
+    def __hash__(self) -> int:
+        """Of digits and scale."""
+        return hash(self.as_tuple())
 
 
 class KeyRule(NamedTuple):
@@ -48,6 +67,8 @@ def key_rule(cql: CqlType, kind: str, *, of_partition: bool) -> KeyRule | None:
         return KeyRule(lambda text: not _is_plain_uuid(text), says, "text")
     if cql.name == "decimal" and of_partition and base in _AS_TEXT:
         return KeyRule(lambda number: _is_padded(number["value"]))
+    if cql.name == "decimal" and of_partition and base == "numeric":
+        return _number_rule(kind)
     names = _names(cql)
     if names.isdisjoint(_FLOATS) and not (of_partition and names & {"decimal", "varint"}):
         return None
@@ -65,11 +86,35 @@ def key_rule(cql: CqlType, kind: str, *, of_partition: bool) -> KeyRule | None:
     return KeyRule(refuses, " and ".join(said), "text" if said and cql.name in ATOMIC else "")
 
 
+def keeps_scale(cql: CqlType, kind: str) -> bool:
+    """Whether a column of decimals keeps the scale of each."""
+    return cql.name == "decimal" and kind == "numeric"
+
+
+def _number_rule(kind: str) -> KeyRule:
+    """Of decimals in `numeric`, which has no negative scale, or in one with a scale of its own."""
+    if kind == "numeric":
+        return KeyRule(
+            lambda number: number["scale"] < 0 or _is_padded(number["value"]),
+            "numbers with a negative scale (1E+1), and all but the first of those that differ in "
+            "scale alone (1.0, 1.00),",
+            "text",
+        )
+    scale = int(kind.rstrip(")").partition(",")[2] or 0)
+    return KeyRule(
+        lambda number: number["scale"] != scale or _is_padded(number["value"]),
+        f"numbers with another scale than {scale}",
+        "numeric",
+    )
+
+
 def key_converter(cql: CqlType, kind: str, convert: Converter, *, of_partition: bool) -> Converter:
     """A column's form in a key. It raises SharedValue beside what `convert` raises."""
     base = kind.partition("(")[0]
     if cql.name == "decimal" and of_partition and base in _AS_TEXT:
         convert = _with_scale if base != "jsonb" else lambda value: json.dumps(_with_scale(value))
+    if of_partition and keeps_scale(cql, kind):
+        convert = _scaled
     rule = key_rule(cql, kind, of_partition=of_partition)
     if rule is None:
         return convert
@@ -83,6 +128,10 @@ def key_converter(cql: CqlType, kind: str, convert: Converter, *, of_partition: 
         return convert(value)
 
     return checked
+
+
+def _scaled(value: dict[str, Any]) -> Scaled:
+    return Scaled(unscaled(value))
 
 
 def _with_scale(value: dict[str, Any]) -> str:

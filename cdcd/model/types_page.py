@@ -86,6 +86,8 @@ columns. ScyllaDB compares partition keys by their bytes, and clustering columns
 | `float`, `double` | a zero with a minus sign | `type = "text"` |
 | the same in a partition key | NaN of other bits than the usual ones | nothing |
 | `decimal` in a partition key | negative scales: 1E+1 is 10 there | `type = "text"` |
+| the same, 1.0 and 1.00 | the one that comes second, while the other is there | `type = "text"` |
+| the same as `numeric(p,s)` | what has another scale | `type = "numeric"` |
 | `varint`, `decimal` in a partition key | needless leading bytes, as no driver writes | nothing |
 | `text`, `ascii` as `uuid` | other spellings than lower case with hyphens | `type = "text"` |
 

@@ -136,10 +136,15 @@ class Form:
         return raw if self.from_cql is None else self.from_cql(raw)
 
 
+# Of a key that tells 1.0 from 1.00 the scale is seen.
+_SCALED = Sent(25, "textsend", lambda bound: format(bound, "f").encode(), "{}::text")
+
+
 def form_of(column: TargetColumn) -> Form:
     """The form of a column."""
     cql = column.source.type
     base = column.kind.partition("(")[0]
+    sent = _SCALED if column.is_scaled else _SENT[base]
     is_own = column.kind == postgres_type(cql)
     plain = column.replaced == NOTHING_REPLACED or cql.name not in {"text", "ascii"}
     from_cql: Callable[[bytes], Raw] | None
@@ -149,9 +154,9 @@ def form_of(column: TargetColumn) -> Form:
     elif is_own and base == "jsonb" and not as_bound:
         from_cql = _nested(column)
     else:
-        from_cql = _bound(column, _SENT[base])
+        from_cql = _bound(column, sent)
     return Form(
-        _SENT[base],
+        sent,
         from_cql,
         from_target(cql, base),
         is_own and cql.name in _EXACT,

@@ -10,7 +10,7 @@ from cdcd.model.typemap import UnstorableValue
 from cdcd.reconcile.digest import Key, Raw
 from cdcd.reconcile.part import Part
 from cdcd.sink.pool import Pool
-from cdcd.sink.statements import AT, arrays
+from cdcd.sink.statements import AT, arrays, matches
 from cdcd.sink.target import DELETED, quoted
 
 # Blocks of 8 KiB that one statement reads. Each is a short transaction, so that a comparison of
@@ -52,12 +52,9 @@ class TargetSide:
         keys, values = form.sql_bytes(names)[: self._key], form.sql_bytes(names)[self._key :]
         digest = form.sql_digest(names)
         source = arrays([*target.key_columns, (AT, "integer")])
-        matches = " AND ".join(
-            f"t.{quoted(name)} = s.{quoted(name)}" for name, _ in target.key_columns
-        )
         # A row that was deleted and stayed is none.
         living = f" AND NOT t.{quoted(DELETED)}" if target.soft_delete else ""
-        joined = f"FROM {target.quoted} AS t JOIN {source} AS s ON {matches}{living}"
+        joined = f"FROM {target.quoted} AS t JOIN {source} AS s ON {matches(target.key)}{living}"
         at = f"s.{quoted(AT)}"
         self._quoted = target.quoted
         self._by_key = f"SELECT {at}, {digest} {joined}"
@@ -65,8 +62,8 @@ class TargetSide:
         blocks = f"FROM {target.quoted} AS t WHERE t.ctid >= $1 AND t.ctid < $2{living}"
         self._scan = f"SELECT {', '.join([*keys, digest])} {blocks}"
         partition = " AND ".join(
-            f"t.{quoted(name)} = ${n}::{kind}"
-            for n, (name, kind) in enumerate(target.key_columns[: part.partition_size], 1)
+            c.same(f"t.{quoted(c.name)}", f"${n}::{c.kind}")
+            for n, c in enumerate(target.key[: part.partition_size], 1)
         )
         self._partition = (
             f"SELECT {', '.join(keys)} FROM {target.quoted} AS t WHERE {partition}{living}"

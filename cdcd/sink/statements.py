@@ -101,6 +101,13 @@ def shape_columns(target: Target, shape: Shape) -> list[tuple[str, str]]:
     return [c for c in target.typed_columns if c[0] in wanted]
 
 
+def matches(columns: Iterable[TargetColumn], row: str = "t", source: str = "s") -> str:
+    """That two relations have one key."""
+    return " AND ".join(
+        c.same(f"{row}.{quoted(c.name)}", f"{source}.{quoted(c.name)}") for c in columns
+    )
+
+
 def _stamp(target: Target) -> tuple[str, ...]:
     """What a delete says beside the key, where the row stays."""
     return (TIMESTAMP,) if target.soft_delete else ()
@@ -140,19 +147,18 @@ def read_columns(target: Target, names: Iterable[str]) -> str:
     """The present values of some columns of rows; the source is arrays of keys and `cdc_at`."""
     source = arrays([*target.key_columns, (AT, "integer")])
     columns = ", ".join(f"t.{quoted(n)}" for n in names)
-    matches = _matches(c.name for c in target.key)
     return (
         f"SELECT s.{quoted(AT)}, {columns} FROM {target.quoted} AS t "
-        f"JOIN {source} AS s ON {matches}{_and_living(target)}"
+        f"JOIN {source} AS s ON {matches(target.key)}{_and_living(target)}"
     )
 
 
 def find_empty(target: Target) -> str:
     """Which of some rows have nothing but nulls; the source is arrays of keys and `cdc_at`."""
     source = arrays([*target.key_columns, (AT, "integer")])
-    matches = _matches(c.name for c in target.key)
     return (
-        f"SELECT s.{quoted(AT)} FROM {target.quoted} AS t JOIN {source} AS s ON {matches} "
+        f"SELECT s.{quoted(AT)} FROM {target.quoted} AS t "
+        f"JOIN {source} AS s ON {matches(target.key)} "
         f"WHERE {_all_null(target)}{_and_living(target)}"
     )
 
@@ -160,8 +166,8 @@ def find_empty(target: Target) -> str:
 def delete_empty(target: Target) -> str:
     """Delete those of some rows that have nothing but nulls; the source is arrays of keys."""
     source = arrays(target.key_columns)
-    matches = _matches(c.name for c in target.key)
-    return _remove(target, source, f"{matches} AND {_all_null(target)}", stamped=False)
+    empty = f"{matches(target.key)} AND {_all_null(target)}"
+    return _remove(target, source, empty, stamped=False)
 
 
 def _all_null(target: Target) -> str:
@@ -196,7 +202,7 @@ def _revived(target: Target, shape: Shape) -> list[str]:
 
 
 def _upsert(target: Target, shape: Shape, source: str) -> str:
-    key = [quoted(c.name) for c in target.key]
+    key, scaled = [quoted(c.name) for c in target.key], target.scaled
     written = [*map(quoted, shape.columns), quoted(TIMESTAMP)]
     assignments = [f"{c} = EXCLUDED.{c}" for c in written]
     if shape.expires:
@@ -205,10 +211,12 @@ def _upsert(target: Target, shape: Shape, source: str) -> str:
     assignments += _revived(target, shape)
     names = ", ".join(key + written)
     order = ", ".join(key)
-    # In the key's order, so that two transactions wait for each other and never in a circle.
+    # In the key's order, so that two transactions wait for each other and never in a circle. A row
+    # that another key has is left alone; whoever counts the rows sees that one is missing.
     return (
         f"INSERT INTO {target.quoted} AS t ({names}) SELECT {names} FROM {source} AS s "
         f"ORDER BY {order} ON CONFLICT ({order}) DO UPDATE SET {', '.join(assignments)}"
+        + (f" WHERE {matches(scaled, source='EXCLUDED')}" if scaled else "")
     )
 
 
@@ -217,10 +225,9 @@ def _update(target: Target, shape: Shape, source: str) -> str:
     assignments = [f"{c} = s.{c}" for c in written]
     if shape.expires:
         assignments += _expiry("s")
-    matches = _matches(c.name for c in target.key)
     return (
         f"UPDATE {target.quoted} AS t SET {', '.join(assignments)} FROM {source} AS s "
-        f"WHERE {matches}{_and_living(target)}"
+        f"WHERE {matches(target.key)}{_and_living(target)}"
     )
 
 
@@ -235,15 +242,14 @@ def _expiry(new: str) -> list[str]:
 
 
 def _delete(target: Target, columns: tuple[str, ...], source: str) -> str:
-    return _remove(target, source, _matches(columns))
+    return _remove(target, source, matches(c for c in target.key if c.name in columns))
 
 
 def _delete_range(target: Target, shape: RangeShape, source: str) -> str:
     partition, clustering = _parts_of_key(target)
-    given = [c.name for c in [*partition, *clustering[: shape.equal]]]
     compared = clustering[shape.equal :]
     conditions = [
-        _matches(given),
+        matches([*partition, *clustering[: shape.equal]]),
         _beyond(compared[: shape.start], _START, shape.start_inclusive),
         _beyond(compared[: shape.end], _END, shape.end_inclusive),
     ]
@@ -264,7 +270,3 @@ def _beyond(columns: Sequence[TargetColumn], side: str, inclusive: bool) -> str:
     if inclusive:
         steps.append(" AND ".join(equals) or "true")
     return f"({' OR '.join(steps) or 'false'})"
-
-
-def _matches(names: Iterable[str]) -> str:
-    return " AND ".join(f"t.{quoted(n)} = s.{quoted(n)}" for n in names)

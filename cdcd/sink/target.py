@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from cdcd.model.casts import cast
-from cdcd.model.keys import KeyRule, key_converter, key_rule
+from cdcd.model.keys import KeyRule, keeps_scale, key_converter, key_rule
 from cdcd.model.table import Column, ColumnKind, TableSpec
 from cdcd.model.typemap import NOTHING_REPLACED, Converter, Replaced
 from cdcd.sink.orders import EXPRESSIONS
@@ -56,6 +56,18 @@ class TargetColumn:
         """Whether it is of the primary key."""
         return self.is_of_partition or self.source.kind is ColumnKind.CLUSTERING
 
+    @property
+    def is_scaled(self) -> bool:
+        """Whether numbers of another scale are other keys: 1.0 and 1.00, which PostgreSQL keeps,
+        and takes for equal.
+        """
+        return self.is_of_partition and keeps_scale(self.source.type, self.kind)
+
+    def same(self, one: str, other: str) -> str:
+        """SQL for that two expressions are one value of the key."""
+        equal = f"{one} = {other}"
+        return f"{equal} AND scale({one}) = scale({other})" if self.is_scaled else equal
+
 
 @dataclass(frozen=True)
 class Target:
@@ -82,6 +94,11 @@ class Target:
         source = [(c.name, c.kind) for c in (*self.key, *self.columns)]
         deleted = [(DELETED, "boolean")] if self.soft_delete else []
         return (*source, (TIMESTAMP, "timestamptz"), *EXPIRY, *deleted)
+
+    @cached_property
+    def scaled(self) -> tuple[TargetColumn, ...]:
+        """The columns of the key whose numbers are told apart by their scale too."""
+        return tuple(c for c in self.key if c.is_scaled)
 
     @cached_property
     def key_columns(self) -> tuple[tuple[str, str], ...]:

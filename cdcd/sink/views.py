@@ -8,6 +8,7 @@ As in the source, a partition that has nothing but statics is a row without a cl
 from collections.abc import Mapping, Sequence
 
 from cdcd.sink.pool import Connection
+from cdcd.sink.statements import matches
 from cdcd.sink.target import DELETED, TIMESTAMP, Targets, quoted
 
 RELATION = """
@@ -75,16 +76,18 @@ def create_view(targets: Targets, columns: Sequence[str], kinds: Mapping[str, st
         else:
             joined.append(f"r.{quoted(name)}")
             alone.append(f"NULL::{kinds[name]}")
-    matches = " AND ".join(f"r.{quoted(n)} = s.{quoted(n)}" for n in partition)
+    matching = matches(statics.key, "r")
     # As the source answers: without rows that were deleted and stay in the tables.
     row, static = ([f"NOT {t}.{quoted(DELETED)}"] if rows.soft_delete else [] for t in "rs")
     view = f"{quoted(rows.schema)}.{quoted(targets.full_name)}"
     return (
         f"CREATE OR REPLACE VIEW {view} AS "
         f"SELECT {', '.join(joined)} FROM {rows.quoted} AS r "
-        f"LEFT JOIN {statics.quoted} AS s ON {' AND '.join([matches, *static])}{_where(row)} "
+        f"LEFT JOIN {statics.quoted} AS s ON {' AND '.join([matching, *static])}{_where(row)} "
         f"UNION ALL SELECT {', '.join(alone)} FROM {statics.quoted} AS s"
-        + _where([f"NOT EXISTS (SELECT FROM {rows.quoted} AS r{_where([matches, *row])})", *static])
+        + _where(
+            [f"NOT EXISTS (SELECT FROM {rows.quoted} AS r{_where([matching, *row])})", *static]
+        )
     )
 
 

@@ -24,13 +24,14 @@ from typing import Any
 from uuid import uuid4
 
 from cdcd.model.change import ChangeEvent
+from cdcd.model.dead_letter import Refusal
 from cdcd.model.refresh import Partition, Request, Scope
 from cdcd.ops.board import wall_clock_ms
 from cdcd.sink import letters, offsets
 from cdcd.sink.batch import Batch, Laid, Refused, lay, refusal_of
 from cdcd.sink.bisection import Bisection
 from cdcd.sink.inbox import Move
-from cdcd.sink.merge import BadValue
+from cdcd.sink.merge import BadValue, Kind
 from cdcd.sink.pool import (
     Connection,
     Pool,
@@ -43,8 +44,10 @@ from cdcd.sink.pool import (
 )
 from cdcd.sink.ranges import RangeShape
 from cdcd.sink.rows import Part, patched_rows, request_of
+from cdcd.sink.sqlstates import UNSTORABLE
 from cdcd.sink.statements import (
     SHAPE,
+    Shape,
     apply,
     arrays,
     create_staging,
@@ -189,11 +192,22 @@ async def _apply(connection: Connection, part: Part, staging: str | None, number
         rows = patched_rows(part, {row[0]: tuple(row)[1:] for row in found})
     if staging is None or isinstance(part.shape, RangeShape):
         statement = apply(part.target, part.shape, arrays(part.columns))
-        await connection.execute(statement, *_columns(rows))
+        _expect_all(part, await connection.execute(statement, *_columns(rows)))
         return
     columns = [SHAPE, *(column for column, _ in part.columns)]
     await copy(connection, staging, columns, [(number, *row) for row in rows])
-    await connection.execute(apply(part.target, part.shape, staged(staging)), number)
+    done = await connection.execute(apply(part.target, part.shape, staged(staging)), number)
+    _expect_all(part, done)
+
+
+def _expect_all(part: Part, done: str) -> None:
+    """Raise Rejected where a row that was to be there is another key's: 1.0 for 1.00."""
+    scaled, shape = part.target.scaled, part.shape
+    writes = isinstance(shape, Shape) and shape.kind in (Kind.UPSERT, Kind.REPLACE)
+    if scaled and writes and done != f"INSERT 0 {len(part.rows)}":
+        condition = "a number that another row has with another scale"
+        mend = f'; `type = "text"` in the settings of {scaled[0].source.name} tells them apart'
+        raise Rejected(Refusal(UNSTORABLE, condition + mend, column=scaled[0].source.name))
 
 
 async def _emptied(connection: Connection, part: Part) -> list[int]:

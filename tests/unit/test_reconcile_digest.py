@@ -151,3 +151,13 @@ def test_refused_keys_are_rows_of_their_own() -> None:
         form = RowForm(targets_of(spec, "s").rows.key, ())
         assert len({form.key_of([raw]) for raw in raws}) == len(raws)
         assert len({form.digest([raw]) for raw in raws}) == len(raws)
+
+
+def test_scale_tells_partitions_apart() -> None:
+    """1.5 and 1.50 are two partitions, and one clustering value."""
+    one, other = b"\x00\x00\x00\x01\x0f", b"\x00\x00\x00\x02\x00\x96"
+    for kind, keys in ((ColumnKind.PARTITION_KEY, 2), (ColumnKind.CLUSTERING, 1)):
+        first = Column("p", parse("int"), ColumnKind.PARTITION_KEY)
+        spec = TableSpec("ks", "t", (first, Column("n", parse("decimal"), kind)))
+        form = RowForm(targets_of(spec, "s").rows.key, ())
+        assert len({form.key_of([bytes(4), raw]) for raw in (one, other)}) == keys

@@ -46,6 +46,9 @@ TABLES = {
     "value_types": targets_of(
         table({"p:p": "int", **{f"r:v{n:02}": t for n, t in enumerate(VALUES.split())}}), "s"
     ),
+    "scaled_keys": targets_of(
+        table({"p:p": "decimal", "p:q": "int", "c:c": "decimal", "r:a": "text", "s:b": "text"}), "s"
+    ),
     "key_types": targets_of(
         table({"p:p": "int", **{f"c:c{n:02}": t for n, t in enumerate(ORDERED.split())}}), "s"
     ),
