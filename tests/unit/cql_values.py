@@ -4,6 +4,7 @@ import ipaddress
 import math
 from collections.abc import Callable
 from decimal import Decimal
+from hashlib import sha256
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -92,7 +93,7 @@ _field_names = st.lists(
 def _udt(names: list[str], args: list[CqlType]) -> CqlType:
     types = (args * len(names))[: len(names)]
     # A type's name stands for its fields: within a keyspace they cannot differ.
-    name = "u_" + "_".join([*names, *map(str, types)]).encode().hex()[-120:]
+    name = "u_" + sha256(repr((names, [str(t) for t in types])).encode()).hexdigest()
     return CqlType("udt", tuple(types), frozen=True, fields=tuple(names), udt=name)
 
 
