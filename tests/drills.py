@@ -3,8 +3,9 @@
     python -m tests.drills [KIND...]
 
 CDCD_DRILL_ROUNDS sets how many rounds each kind has, CDCD_DRILL_KILLS those of the kill drill.
-Starts the local stack if need be. Writes `.local/drills.json`, and the table in docs/DRILLS.md once
-every kind was held. Ends with 1 unless nothing was lost or doubled.
+Starts the local stack if need be. What each has left is judged by the independent checker too, and
+taken away where nothing was found. Writes `.local/drills.json`, and the table in docs/DRILLS.md
+once every kind was held. Ends with 1 unless nothing was lost or doubled.
 """
 
 import json
@@ -17,6 +18,8 @@ from typing import Any
 
 from cdcd.drill.kinds import KINDS
 from tests import stack as local
+from tests.scenario import drilled
+from tests.scenario.conftest import connected
 
 ROUNDS = int(os.environ.get("CDCD_DRILL_ROUNDS", "10"))
 # A partition drill has each trouble with each server in 16 rounds.
@@ -27,25 +30,31 @@ _TABLE = re.compile(r"(?<=<!-- made by make drills -->\n).*?(?=<!-- end -->)", r
 _HEAD = "| drill | rounds | changes | lost | twice | half within | 95 of 100 within | all within |"
 
 
-def hold(kind: str) -> dict[str, Any]:
+def hold(stack: local.Stack, kind: str) -> dict[str, Any]:
     """Hold one; what it prints meanwhile is shown."""
-    stack = local.file()
-    command = [sys.executable, "-m", "cdcd", "-c", str(stack.with_name("cdcd.toml")), "drill", kind]
+    file = local.file()
+    config = file.with_name("cdcd.toml")
+    command = [sys.executable, "-m", "cdcd", "-c", str(config), "drill", kind]
     rounds = str(OWN_ROUNDS.get(kind, ROUNDS))
-    command += ["--stack", str(stack), "--rounds", rounds, "--yes", "--json"]
+    command += ["--stack", str(file), "--rounds", rounds, "--yes", "--keep", "--json"]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=False, text=True)
     if not done.stdout:
         nothing = dict.fromkeys(("rounds", "changes", "lost", "duplicated"), 0)
         times = dict.fromkeys(f"recovery_{share}_seconds" for share in ("p50", "p95", "max"))
         why = f"exit code {done.returncode}"
-        return {"drill": kind, **nothing, "different": [], **times, "stuck": why}
+        return {"drill": kind, **nothing, "different": [], **times, "stuck": why, "checker": []}
     found: dict[str, Any] = json.loads(done.stdout)
+    with connected(stack) as (_, session):
+        found["checker"] = drilled.wrong(stack, session, found)
+    if is_clean(found):
+        drilled.sweep(config, found)
     return found
 
 
 def is_clean(found: dict[str, Any]) -> bool:
     """Whether nothing was lost, doubled or different, and everything came back."""
-    return not (found["stuck"] or found["lost"] or found["duplicated"] or found["different"])
+    wrong = ("stuck", "lost", "duplicated", "different", "checker")
+    return not any(found[what] for what in wrong)
 
 
 def table(results: Sequence[dict[str, Any]]) -> str:
@@ -60,11 +69,11 @@ def table(results: Sequence[dict[str, Any]]) -> str:
 
 def main(kinds: Sequence[str]) -> int:
     """Hold them one after the other; gives the exit code."""
-    local.load()
+    stack = local.load()
     results = []
     for kind in kinds or KINDS:
         print(f"==> {kind}: {KINDS[kind].does}", file=sys.stderr, flush=True)
-        results.append(hold(kind))
+        results.append(hold(stack, kind))
         # After each, so that an interrupted run has said what it knows.
         RESULTS.write_text(json.dumps(results, indent=2) + "\n")
     bad = [found for found in results if not is_clean(found)]

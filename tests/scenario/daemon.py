@@ -95,18 +95,31 @@ class Daemon:
 
     def get(self, path: str) -> tuple[int, Any]:
         """Status and JSON of its port; status 0 while it does not listen."""
-        with self._log.open() as log:
-            log.seek(self._read_from)
-            found = re.search(r"http://127\.0\.0\.1:\d+", log.read())
-        if not found:
-            return 0, None
         try:
-            with urllib.request.urlopen(f"{found[0]}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"{self._url()}{path}", timeout=5) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)
         except OSError:
             return 0, None
+
+    def settled_seconds(self) -> float:
+        """Until when every settling pass has read the log again, in seconds since 1970; 0 while
+        that is not known.
+        """
+        with suppress(OSError), urllib.request.urlopen(f"{self._url()}/metrics") as answer:
+            found = re.findall(
+                r"^cdcd_settled_timestamp_seconds\{.*\} (.*)$", answer.read().decode(), re.MULTILINE
+            )
+            return min(map(float, found), default=0.0)
+        return 0.0
+
+    def _url(self) -> str:
+        """Where it listens; a port that nobody has while it does not."""
+        with self._log.open() as log:
+            log.seek(self._read_from)
+            found = re.search(r"http://127\.0\.0\.1:\d+", log.read())
+        return found[0] if found else "http://127.0.0.1:9"
 
     def wait_ready(self) -> None:
         """Wait until /readyz answers 200."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.scenario.conftest import Place
-from tests.scenario.ending import Writer, expect_equal
+from tests.scenario.ending import SETTLED_SOON, Writer, expect_equal_and_settled
 
 MakeTable = Callable[[str], None]
 CHANGES = 20_000
@@ -13,7 +13,10 @@ CHANGES = 20_000
 
 @pytest.mark.timeout(240)
 def test_killed_in_the_middle_of_many_changes(place: Place, make_table: MakeTable) -> None:
-    """Of 20,000 changes none is lost and none comes twice, in the topic and in PostgreSQL."""
+    """Of 20,000 changes none is lost and none comes twice, in the topic and in PostgreSQL, and the
+    settling pass over them publishes none again.
+    """
+    place.settings["source"] = SETTLED_SOON
     make_table("items (pk int, ck int, a text, b bigint, PRIMARY KEY (pk, ck))")
     daemon = place.daemon("--table", f"{place.name}.*")
     daemon.start()
@@ -27,4 +30,4 @@ def test_killed_in_the_middle_of_many_changes(place: Place, make_table: MakeTabl
     writer.join()
     assert writer.failed is None
     assert writer.written == CHANGES
-    expect_equal(place, "items", ("pk", "ck"))
+    expect_equal_and_settled(place, "items", ("pk", "ck"))
