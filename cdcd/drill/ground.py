@@ -64,7 +64,9 @@ class NotRecovered(CdcdError):
 
 @dataclass
 class Ground:
-    """What a drill works with. `settings` are those of its pipeline."""
+    """What a drill works with. `settings` are those of its pipeline, and `recovery_seconds` is how
+    long the last round's recovery took.
+    """
 
     kind: Kind
     place: Place
@@ -79,6 +81,7 @@ class Ground:
     cables: dict[str, Cable] = field(default_factory=dict)
     beats: int = 0
     columns: int = 0
+    recovery_seconds: float = 0.0
     keep: bool = False
 
     @property

@@ -20,8 +20,9 @@ class Kind:
 _KINDS = (
     Kind(
         "kill",
-        "kills the worker (SIGKILL) at a random moment and starts it again at once",
-        "the kill",
+        "kills the worker (SIGKILL) at a random moment and starts it again at once; every other"
+        " time once more while it comes back",
+        "the last kill",
     ),
     Kind(
         "pause",

@@ -1,5 +1,7 @@
 """One round of each kind: disturb, and give how long it took until changes arrived again."""
 
+import asyncio
+import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -15,12 +17,19 @@ Round = Callable[[Ground, int], Awaitable[float]]
 Setup = Callable[[Ground], AbstractAsyncContextManager[Mapping[str, str]]]
 
 
-async def kill(ground: Ground, _number: int) -> float:
-    """SIGKILL, and the same instance at once again."""
+async def kill(ground: Ground, number: int) -> float:
+    """SIGKILL, and the same instance at once again. Every other time it meets a second one while it
+    starts, takes its lanes over, or restores them.
+    """
     (worker,) = ground.workers
     began = time.monotonic()
     worker.kill()
     worker.start()
+    if number % 2:
+        await asyncio.sleep(random.uniform(0, ground.recovery_seconds))  # noqa: S311
+        began = time.monotonic()
+        worker.kill()
+        worker.start()
     return await ground.seen(await ground.beat()) - began
 
 

@@ -66,7 +66,8 @@ async def _with_writes(ground: Ground, request: Request, tell: Callable[[str], N
             tell(f"{ground.place.full_name} is followed; the rounds begin")
             for number in range(request.rounds):
                 await asyncio.sleep(random.uniform(0, BETWEEN_SECONDS_MAX))  # noqa: S311
-                recoveries.append(await ROUNDS[request.kind.name](ground, number))
+                ground.recovery_seconds = await ROUNDS[request.kind.name](ground, number)
+                recoveries.append(ground.recovery_seconds)
                 tell(f"round {number + 1} of {request.rounds}: {recoveries[-1]:.2f} s")
         except NotRecovered as error:
             stuck = error.message
