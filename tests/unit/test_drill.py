@@ -11,6 +11,7 @@ from cdcd.drill.outcome import Outcome, Rows, Verdict, judged
 from cdcd.drill.place import NAME, Place
 from cdcd.drill.rounds import ROUNDS
 from cdcd.model.errors import ExitCode
+from tests.drills import is_slow
 
 A, B, C = (("ab", f"00000000-0000-1000-8000-00000000000{n}", 0) for n in range(3))
 ROWS: Rows = {(1, 0): {"pk": 1, "ck": 0, "a": "x", "b": None}}
@@ -66,6 +67,17 @@ def test_recovery_times() -> None:
     assert found["recovery_p95_seconds"] == 1.0
     assert found["recovery_max_seconds"] == 9.0
     assert Outcome("kill", Verdict(changes=1)).as_json()["recovery_p95_seconds"] is None
+
+
+def test_a_slow_recovery_of_a_kill_is_a_fault() -> None:
+    """`make drills` ends with 1 when a kill's p95 is five seconds; others have no limit."""
+    for drill, seconds, slow in (
+        ("kill", 5.0, True),
+        ("kill", 4.99, False),
+        ("broker", 9.0, False),
+    ):
+        found = Outcome(drill, Verdict(changes=1), [1.0, seconds]).as_json()
+        assert is_slow(found) is slow
 
 
 def test_places_are_apart() -> None:
