@@ -10,7 +10,13 @@ from uuid import uuid4
 from cdcd.config.settings import Settings
 from cdcd.config.tables import settings_of
 from cdcd.model.control import STAGES, Control, is_glob
-from cdcd.model.errors import CdcdError, ConfigurationError, Fatal, exit_code
+from cdcd.model.errors import (
+    CdcdError,
+    ConfigurationError,
+    Fatal,
+    TableStopped,
+    exit_code,
+)
 from cdcd.ops.board import wall_clock_ms
 from cdcd.ops.login import TakeLogin
 from cdcd.ops.logs import get_logger, redact_text
@@ -32,6 +38,7 @@ from cdcd.source.session import Session
 from cdcd.transport.brokers import Brokers
 from cdcd.transport.control import read_control
 from cdcd.transport.lane_watch import LaneWatch
+from cdcd.transport.masks import Masks
 from cdcd.transport.requests import Requests
 from cdcd.transport.topics import Topics, lanes_topic
 
@@ -77,7 +84,11 @@ class Clients:
         settings, name = self.settings, table.spec.full_name
         own = settings_of(settings.tables, name)
         place = Place(settings.name, settings.postgres.target_schema, own)
-        planned = await plan_targets(self.pool, table.spec, place)
+        try:
+            masked = Masks(settings).of(table.spec).table
+        except TableStopped as stopped:
+            raise NotApplied(str(stopped), stopped.hint) from stopped
+        planned = await plan_targets(self.pool, masked, place)
         if planned.targets is None or planned.faults:
             raise NotApplied(f"{name}: {'; '.join(planned.faults)}", "see `cdcd status`")
         if planned.ddl:

@@ -12,6 +12,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from tests.scenario.conftest import Place
+from tests.scenario.copies import command
 from tests.scenario.daemon import wait_until
 from tests.stack import Stack
 
@@ -112,10 +113,6 @@ def test_no_planted_value_is_found(masked: Place) -> None:
     place.execute("UPDATE $ks.people SET s = s + {'planted-set'}, plain = 'seen' WHERE id = 1")
     place.execute("UPDATE $ks.people SET d = 'planted-drop' WHERE id = 2")
     place.execute("UPDATE $ks.people SET d = 'planted-drop' WHERE id = 3")
-    place.execute(
-        "INSERT INTO $ks.people (id, h, d, n, k, s, plain) VALUES (9, 'planted-hash',"
-        " 'planted-drop', 'planted-null', '4000planted1234', {'planted-set'}, blobAsText(0x610062))"
-    )
     people = f'"{place.schema}".people'
 
     def ids() -> list[int]:
@@ -134,7 +131,14 @@ def test_no_planted_value_is_found(masked: Place) -> None:
     assert (row()["h"], row()["n"], row()["s"]) == (hashed("planted-hash"), None, None)
     assert row()["k"] == "***********1234"
 
+    code, _, error = command(place, "reconcile", "verify", "--all-tables")
+    assert code == 0, error
+
     # What PostgreSQL cannot hold is a dead letter, with the whole record in it.
+    place.execute(
+        "INSERT INTO $ks.people (id, h, d, n, k, s, plain) VALUES (9, 'planted-hash',"
+        " 'planted-drop', 'planted-null', '4000planted1234', {'planted-set'}, blobAsText(0x610062))"
+    )
     letters = f"{place.name}.cdcd.dlq"
     wait_until(lambda: raw_records(place.stack, letters) != [], "the dead letter")
     records = raw_records(place.stack, place.name)
