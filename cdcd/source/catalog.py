@@ -25,12 +25,15 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class SourceTable:
-    """A table whose log can be read."""
+    """A table whose log can be read. `altered_ms` is when it was altered last, in whatever way; CDC
+    may have been off before. None where that is not known.
+    """
 
     spec: TableSpec
     options: CdcOptions
     log_id: str
     tablets: bool
+    altered_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,8 @@ async def read_schema(session: Session) -> Schema:
     return Schema(
         version=await schema_version(session),
         options=await session.query(
-            "SELECT keyspace_name, table_name, cdc, partitioner FROM system_schema.scylla_tables"
+            "SELECT keyspace_name, table_name, cdc, partitioner, WRITETIME(cdc) AS altered_us"
+            " FROM system_schema.scylla_tables"
         ),
         tables=await session.query(
             "SELECT keyspace_name, table_name, id FROM system_schema.tables"
@@ -227,7 +231,12 @@ class _Index:
             self.cdc(keyspace, table),
             self._ids[keyspace, table + LOG_SUFFIX],
             keyspace in self._tablets,
+            self._altered_ms(keyspace, table),
         )
+
+    def _altered_ms(self, keyspace: str, table: str) -> int | None:
+        altered_us = self._options.get((keyspace, table), {}).get("altered_us")
+        return None if altered_us is None else altered_us // 1000
 
     def spec(self, keyspace: str, table: str) -> TableSpec:
         """The table's columns. Raises ValueError for a type that is not known."""

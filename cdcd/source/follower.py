@@ -16,6 +16,7 @@ from cdcd.model.fingerprint import cell_of
 from cdcd.model.lane import LaneSet
 from cdcd.model.position import Generation, Position
 from cdcd.model.refresh import Request
+from cdcd.ops.logs import get_logger
 from cdcd.ops.retry import Backoff
 from cdcd.ops.status import StageState
 from cdcd.source.catalog import SourceTable
@@ -26,7 +27,14 @@ from cdcd.source.lanes import streams_of
 from cdcd.source.ledger import Ledger
 from cdcd.source.listed import ListedRefreshes
 from cdcd.source.log_reader import LogReader
-from cdcd.source.progress import Progress, Start, check_saved, first_position, missing
+from cdcd.source.progress import (
+    Progress,
+    Start,
+    altered_unseen,
+    check_saved,
+    first_position,
+    missing,
+)
 from cdcd.source.refresh import BaseReader
 from cdcd.source.scan import WindowTooWide
 from cdcd.source.session import StatementRefused
@@ -36,6 +44,8 @@ from cdcd.source.stops import Ground, Stops, requests_for
 from cdcd.source.surroundings import STAGE, Saved, Surroundings
 from cdcd.source.touched import ties
 from cdcd.source.windows import Pace, generation_at, generations_to_settle, narrower, next_width
+
+log = get_logger(stage=STAGE)
 
 # Refused reads in a row, each with the catalog read anew, before a table is given up.
 REFUSALS_MAX = 5
@@ -153,6 +163,12 @@ class Follower:
         around, saved, now_ms = self._around, self._saved, self._around.clock.now_ms()
         reset = self._to_reset(now_ms)
         positions = {lane: p for lane, p in saved.positions.items() if lane not in reset}
+        if altered_unseen(self._table, positions.values()):
+            log.warning(
+                "a table was altered while nobody read it: changes are missing if its CDC was off",
+                table=self._table.spec.full_name,
+                hint="compare it: cdcd reconcile full",
+            )
         new = missing(around.lanes.owned, positions)
         cells = dict(saved.cells)
         if new:

@@ -72,6 +72,14 @@ def check_saved(
         raise TableStopped(name, message, hint, needs_snapshot=True)
 
 
+def altered_unseen(table: SourceTable, positions: Iterable[Position]) -> bool:
+    """Whether the table was altered behind all saved positions. If that turned its CDC off and on,
+    changes are missing, and the log does not say so; a position may be older than the last look.
+    """
+    seen_ms = [p.frontier_ms for p in positions]
+    return table.altered_ms is not None and bool(seen_ms) and table.altered_ms > max(seen_ms)
+
+
 class Progress:
     """The lanes' positions, in memory ahead of those that are saved."""
 

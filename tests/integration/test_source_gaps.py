@@ -15,7 +15,8 @@ from cdcd.ops.board import Board
 from cdcd.ops.directions import Directions
 from cdcd.ops.status import TableState
 from cdcd.source import stage
-from cdcd.source.progress import Start
+from cdcd.source.catalog import find, read_schema
+from cdcd.source.progress import Start, altered_unseen
 from cdcd.source.session import Session
 from tests.integration.keyspaces import ALL_LANES, CDC, Keyspace, keyspace
 from tests.integration.recorder import Recorder
@@ -90,3 +91,22 @@ async def test_a_table_dropped_and_made_again_while_nobody_reads(
     again = restarted(recorder)
     async with running(session, name, again) as board:
         await until(lambda: state_of(board, name) is TableState.NEEDS_SNAPSHOT)
+
+
+async def test_cdc_off_and_on_while_nobody_reads(ks: Keyspace, session: Session) -> None:
+    """The log is the same one afterwards, and the table is known to have been altered unseen."""
+    ks.execute(f"CREATE TABLE $ks.t (p int PRIMARY KEY, v int) WITH {CDC}")
+    name, recorder = f"{ks.name}.t", Recorder()
+
+    async def unseen() -> tuple[str, bool]:
+        table = find(await read_schema(session), [name]).tables[name]
+        return table.log_id, altered_unseen(table, recorder.positions[name].values())
+
+    async with running(session, name, recorder):
+        ks.execute("UPDATE $ks.t SET v = 0 WHERE p = 0")
+        await until(lambda: len(recorder.events) == 1)
+    log_id, is_unseen = await unseen()
+    assert not is_unseen
+    ks.execute("ALTER TABLE $ks.t WITH cdc = {'enabled': false}")
+    ks.execute(f"ALTER TABLE $ks.t WITH {CDC}")
+    assert await unseen() == (log_id, True)

@@ -1,5 +1,7 @@
 """A table's lanes move on together, and a position with changes missing behind it is refused."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,7 +10,14 @@ from cdcd.model.errors import TableStopped
 from cdcd.model.position import Generation, Position
 from cdcd.model.table import CdcOptions
 from cdcd.source.catalog import SourceTable
-from cdcd.source.progress import Progress, Start, check_saved, first_position, missing
+from cdcd.source.progress import (
+    Progress,
+    Start,
+    altered_unseen,
+    check_saved,
+    first_position,
+    missing,
+)
 from tests.unit.tables import table
 
 SPEC = table({"p:p": "int"})
@@ -192,3 +201,21 @@ def test_lanes_without_a_position() -> None:
     """Lanes that are owned and have no saved position are new."""
     saved = {1: Position(LOG, 0, 0), 9: Position(LOG, 0, 0)}
     assert missing({0, 1, 2}, saved) == {0, 2}
+
+
+@pytest.mark.parametrize(
+    ("altered_ms", "frontiers", "expected"),
+    [
+        (None, [5], False),
+        (9, [], False),
+        (9, [5, 10], False),
+        (10, [10], False),
+        (11, [5, 10], True),
+    ],
+)
+def test_an_alter_behind_all_positions_was_not_seen(
+    altered_ms: int | None, frontiers: list[int], expected: bool
+) -> None:
+    """A table altered before the foremost position was looked at since; one never read is new."""
+    positions = [Position(LOG, 0, ms) for ms in frontiers]
+    assert altered_unseen(replace(source(), altered_ms=altered_ms), positions) is expected
