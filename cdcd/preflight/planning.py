@@ -13,7 +13,9 @@ from cdcd.model.errors import Transient
 from cdcd.model.lane import LaneSet
 from cdcd.model.position import Generation, uuid_time_us
 from cdcd.model.table import LOG_SUFFIX
+from cdcd.preflight.levels import writers_note
 from cdcd.preflight.plan import LogSize, Plan, Refused, TablePlan, columns_of
+from cdcd.preflight.scylla import replications
 from cdcd.sink.pool import Pool
 from cdcd.sink.schema import Place, plan_targets
 from cdcd.source.catalog import SourceTable, Why, find, read_schema
@@ -68,7 +70,9 @@ async def plan(settings: Settings, patterns: Sequence[str]) -> Plan:
         made = {t.topic: settings.kafka.topic_partitions for t in tables if t.topic not in topics}
         if lanes_topic(name) not in topics:
             made = {lanes_topic(name): settings.lanes, **made}
-        notes = []
+        level, replicated = settings.scylla.consistency, await replications(session)
+        keyspaces = sorted({table.spec.keyspace for table in catalog.tables.values()})
+        notes = [writers_note(keyspace, replicated[keyspace], level) for keyspace in keyspaces]
         if control and patterns and tuple(sorted(set(patterns))) != control.tables:
             has = " ".join(control.tables)
             notes.append(f"the pipeline has the tables {has}: `cdcd tables add` adds others")

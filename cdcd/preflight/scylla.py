@@ -10,6 +10,7 @@ from cdcd.config.tables import settings_of
 from cdcd.model.errors import ConfigurationError
 from cdcd.model.table import LOG_SUFFIX, TableSpec
 from cdcd.preflight import clocks
+from cdcd.preflight.levels import copies, writers_note
 from cdcd.preflight.report import Finding, note, problem, warning
 from cdcd.sink.mapping import WrongMapping, key_notes, mapped, options_of
 from cdcd.source.catalog import Catalog, SourceTable, find, read_schema
@@ -119,18 +120,21 @@ async def consistency(
     catalog = await _catalog(session, patterns)
     wanted = {t.spec.keyspace for t in catalog.tables.values()}
     nodes = 1 + len(await session.query("SELECT peer FROM system.peers"))
-    rows = await session.query("SELECT keyspace_name, replication FROM system_schema.keyspaces")
-    found = {row["keyspace_name"]: copies(row["replication"]) for row in rows}
+    found, level = await replications(session), settings.scylla.consistency
     return [
         finding
         for keyspace in sorted(wanted)
-        for finding in judge_copies(keyspace, found[keyspace], nodes, settings.scylla.consistency)
+        for finding in (
+            *judge_copies(keyspace, copies(found[keyspace]), nodes, level),
+            note(writers_note(keyspace, found[keyspace], level)),
+        )
     ]
 
 
-def copies(replication: Mapping[str, str]) -> int:
-    """Copies of each row over all data centres."""
-    return sum(int(v) for k, v in replication.items() if k != "class" and v.isdigit())
+async def replications(session: Session) -> dict[str, Mapping[str, str]]:
+    """How each keyspace is replicated."""
+    rows = await session.query("SELECT keyspace_name, replication FROM system_schema.keyspaces")
+    return {row["keyspace_name"]: row["replication"] for row in rows}
 
 
 def judge_copies(keyspace: str, copies: int, nodes: int, level: str) -> list[Finding]:

@@ -62,6 +62,7 @@ def test_plan_says_what_is_to_be_made(cdcd: Command, session: Session, keyspace:
     found = answer.json
     (table,) = found["tables"]
     assert found["is_new"]
+    assert found["notes"] == [f"keyspace {keyspace}: writes at any level are read at once"]
     assert table["table"] == f"{keyspace}.t"
     assert {c["column"]: c["postgres"] for c in table["columns"]} == {
         "p": "integer",

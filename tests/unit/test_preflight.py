@@ -1,5 +1,6 @@
 """What the checks make of what they see, without a service."""
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from cdcd.config.settings import KafkaSettings
 from cdcd.model.errors import ConfigurationError, ExitCode, Fatal, Transient
 from cdcd.model.table import CdcOptions, TableSpec
-from cdcd.preflight import clocks, kafka, postgres, scylla
+from cdcd.preflight import clocks, kafka, levels, postgres, scylla
 from cdcd.preflight.report import (
     Finding,
     Level,
@@ -141,11 +142,52 @@ def test_short_retention_of_a_log_is_found(ttl_seconds: int, levels: set[Level])
 
 def test_copies_are_counted_over_all_data_centres() -> None:
     """Replication per data centre adds up."""
-    assert scylla.copies({"class": "NetworkTopologyStrategy", "a": "3", "b": "2"}) == 5
+    assert levels.copies({"class": "NetworkTopologyStrategy", "a": "3", "b": "2"}) == 5
+
+
+@pytest.mark.parametrize("read", ["ONE", "LOCAL_QUORUM", "QUORUM", "ALL"])
+@pytest.mark.parametrize("copies", [{"a": 1}, {"a": 3}, {"a": 3, "b": 3}, {"a": 2, "b": 5}])
+def test_writes_that_are_said_to_be_seen_are(read: str, copies: dict[str, int]) -> None:
+    """Of the writers' levels exactly those are named whose copies overlap with every read's."""
+    replication = {"class": "NetworkTopologyStrategy", **{k: str(v) for k, v in copies.items()}}
+    here, said = next(iter(copies)), levels.seen_writes(replication, read)
+    # The reader is in the first data centre, writers may be in any.
+    overlapping = tuple(
+        write
+        for write in levels.LEVELS
+        if all(
+            reads & writes
+            for reads in _held(read, here, copies)
+            for place in copies
+            for writes in _held(write, place, copies)
+        )
+    )
+    assert said == overlapping
+
+
+def test_writers_of_the_data_centre_that_is_read_are_named() -> None:
+    """A read at LOCAL_QUORUM sees its own data centre's writers, and that is said."""
+    two = {"class": "NetworkTopologyStrategy", "a": "3", "b": "3"}
+    assert "LOCAL_QUORUM in the data centre" in levels.writers_note("ks", two, "LOCAL_QUORUM")
+    assert "LOCAL_QUORUM" not in levels.writers_note("ks", two, "QUORUM")
+
+
+def _held(level: str, place: str, copies: dict[str, int]) -> list[frozenset[tuple[str, int]]]:
+    """The sets of copies that an operation at a level from a data centre may have to do with."""
+    every = [(name, n) for name, count in copies.items() for n in range(count)]
+    local = [(name, n) for name, n in every if name == place]
+    if level == "ALL":
+        return [frozenset(every)]
+    if level == "EACH_QUORUM":
+        parts = [_held("LOCAL_QUORUM", name, copies) for name in copies]
+        return [frozenset().union(*chosen) for chosen in itertools.product(*parts)]
+    pool, size = (local, len(local) // 2 + 1) if level == "LOCAL_QUORUM" else (every, 1)
+    size = len(every) // 2 + 1 if level == "QUORUM" else size
+    return [frozenset(chosen) for chosen in itertools.combinations(pool, size)]
 
 
 @pytest.mark.parametrize(
-    ("copies", "nodes", "level", "levels"),
+    ("copies", "nodes", "level", "found"),
     [
         (3, 3, "QUORUM", set()),
         (1, 1, "ALL", set()),
@@ -155,10 +197,10 @@ def test_copies_are_counted_over_all_data_centres() -> None:
     ],
 )
 def test_consistency_fits_the_cluster(
-    copies: int, nodes: int, level: str, levels: set[Level]
+    copies: int, nodes: int, level: str, found: set[Level]
 ) -> None:
     """Reads must be possible, and must see what a majority has."""
-    assert _levels(scylla.judge_copies("ks", copies, nodes, level)) == levels
+    assert _levels(scylla.judge_copies("ks", copies, nodes, level)) == found
 
 
 SERVER = {
