@@ -55,7 +55,8 @@ def show(invocation: Invocation, name: str | None, as_json: bool) -> None:
     out = console()
     for each in found["tables"]:
         moment = datetime.fromtimestamp(each["frontier_ms"] / 1000, UTC)
-        out.print(f"{each['table']}: published up to {moment.isoformat(' ', 'seconds')}")
+        again = ", and to be read again from the oldest change" if each["from_oldest"] else ""
+        out.print(f"{each['table']}: published up to {moment.isoformat(' ', 'seconds')}{again}")
     out.print(
         f"{found['requests']} requests, {found['listed']} refreshes that are not settled,"
         f" {found['fingerprints']} fingerprints in {found['lanes']} lanes"
@@ -188,7 +189,7 @@ def restore(
     _told(words, yes=yes, as_json=as_json)
 
 
-@offsets.command(short_help="Forget where tables stand.")
+@offsets.command(short_help="Begin tables anew.")
 @click.argument("patterns", nargs=-1, metavar="[KS.TABLE]...")
 @all_option
 @stage_option
@@ -206,7 +207,8 @@ def reset(  # noqa: PLR0913, PLR0917  click passes each option as an argument
     as_json: bool,
 ) -> None:
     """Begin tables anew: at the oldest change of the log, and at the oldest record
-    of the topic. --stage does it for one side only.
+    of the topic. --stage does it for one side only. A table whose log no longer
+    reaches back to where it stands stops, and asks for a copy.
     """
     if bool(patterns) == everything:
         raise click.UsageError("name tables, or give --all")

@@ -41,13 +41,13 @@ class Here:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, for `show`."""
-        position = self.position
+        position, again = self.position, self.position.tables_from_oldest()
         counts = {"requests": "request/", "listed": "listed/", "fingerprints": "cell/"}
         return {
             "pipeline": position.pipeline,
             "lanes": position.lanes,
             "tables": [
-                {"table": table, "frontier_ms": frontier_ms}
+                {"table": table, "frontier_ms": frontier_ms, "from_oldest": table in again}
                 for table, frontier_ms in sorted(position.frontiers_ms().items())
             ],
             **{
@@ -169,9 +169,15 @@ def consequences(backup: Position, now: Here, stages: Collection[str]) -> list[s
     """What going back means, one sentence each."""
     found = []
     if SOURCE in stages:
-        present = now.position.frontiers_ms()
-        for table, frontier_ms in sorted(backup.frontiers_ms().items()):
-            if frontier_ms < present.get(table, frontier_ms):
+        present, saved = now.position.frontiers_ms(), backup.frontiers_ms()
+        gaps = now.position.tables_with_gap()
+        found += [_gap(table) for table in sorted(gaps)]
+        found += [
+            f"{table} is newer than the backup, and stays where it stands"
+            for table in sorted(present.keys() - saved.keys() - gaps)
+        ]
+        for table, frontier_ms in sorted(saved.items()):
+            if table not in gaps and frontier_ms < present.get(table, frontier_ms):
                 found.append(
                     f"{table}: the log is read again from {_moment(frontier_ms)}; what was written"
                     " since is published a second time, and readers of the topic see it twice"
@@ -179,6 +185,13 @@ def consequences(backup: Position, now: Here, stages: Collection[str]) -> list[s
     if SINK in stages:
         found += _applied_again(backup.offsets, now)
     return found
+
+
+def _gap(table: str) -> str:
+    return (
+        f"{table} stays where it stands: changes are missing behind it, and only a copy makes that"
+        f" right: cdcd backfill {table}"
+    )
 
 
 def _applied_again(target: Iterable[Offset], now: Here) -> list[str]:
@@ -232,10 +245,14 @@ def consequences_of_reset(
     """What beginning anew means, one sentence each."""
     found = []
     if SOURCE in stages:
+        known, gaps = now.position.frontiers_ms(), now.position.tables_with_gap()
         found += [
-            f"{table}: the log is read again from its oldest change; all of it is published a"
+            _gap(table)
+            if table in gaps
+            else f"{table}: the log is read again from its oldest change; all of it is published a"
             " second time, and readers of the topic see it twice"
             for table in tables
+            if table in known
         ]
     if SINK in stages:
         found += _applied_again(reset_offsets(settings, now, tables), now)
@@ -258,7 +275,7 @@ def tables_of(settings: Settings, now: Here, patterns: Collection[str]) -> list[
 async def reset(
     settings: Settings, now: Here, tables: Sequence[str], stages: Collection[str]
 ) -> None:
-    """Forget where the tables stand: their positions, or their offsets, or both."""
+    """Begin the tables anew, at the oldest change of the log and the oldest record of the topic."""
     if SOURCE in stages:
         writes = resetting(now.position.records, tables)
         await write_records(settings.kafka, settings.name, writes)

@@ -62,13 +62,15 @@ class Position:
     empty behind a gap, when changes were written that the log does not hold.
     `generation_ms` names the generation that holds the frontier. Everything in the log with
     `cdc$time` below `frontier_ms` that was visible when it was read has been published; what is
-    below `settled_ms` was read again after the settle delays and is complete.
+    below `settled_ms` was read again after the settle delays and is complete. With `from_oldest`
+    the log is to be read again from its oldest change, if it still has all behind the frontier.
     """
 
     log_id: str
     generation_ms: int
     frontier_ms: int
     settled_ms: int = 0
+    from_oldest: bool = False
 
 
 def uuid_time_us(raw: bytes) -> int:

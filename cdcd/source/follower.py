@@ -34,6 +34,7 @@ from cdcd.source.progress import (
     check_saved,
     first_position,
     missing,
+    oldest_position,
 )
 from cdcd.source.refresh import BaseReader
 from cdcd.source.scan import WindowTooWide
@@ -161,9 +162,11 @@ class Follower:
         saved before anything is read, and a restart begins at the same place.
         """
         around, saved, now_ms = self._around, self._saved, self._around.clock.now_ms()
-        reset = self._to_reset(now_ms)
+        copied = self._to_reset(now_ms)
+        again = {lane for lane, p in saved.positions.items() if p.from_oldest} - copied
+        reset = copied | again
         positions = {lane: p for lane, p in saved.positions.items() if lane not in reset}
-        if altered_unseen(self._table, positions.values()):
+        if altered_unseen(self._table, (p for n, p in saved.positions.items() if n not in copied)):
             log.warning(
                 "a table was altered while nobody read it: changes are missing if its CDC was off",
                 table=self._table.spec.full_name,
@@ -172,14 +175,15 @@ class Follower:
         new = missing(around.lanes.owned, positions)
         cells = dict(saved.cells)
         if new:
-            first = {lane: self._first(lane, now_ms) for lane in new}
+            first = {lane: self._first(lane, now_ms, again=lane in again) for lane in new}
             positions |= first
             # What was published before a lane's new beginning is not looked at again. The cell that
-            # it begins in is, all of it, and its fingerprint says what was published of that.
-            begins = {lane: cell_of(first[lane].settled_ms) for lane in reset}
-            gone = dict.fromkeys(c for c in cells if c[1] < begins.get(c[0], c[1]))
+            # it begins in is, all of it, and its fingerprint says what was published of that. Lanes
+            # that are read again from the oldest change begin without any.
+            begins = {lane: cell_of(first[lane].settled_ms) for lane in copied}
+            gone = dict.fromkeys(c for c in cells if c[0] in again or c[1] < begins.get(c[0], c[1]))
             cells = {cell: each for cell, each in cells.items() if cell not in gone}
-            asked = self._copies_of(new - self._stops.begun_anew, now_ms)
+            asked = self._copies_of(new - again - self._stops.begun_anew, now_ms)
             batch = Batch(self._table.spec, (), first, save=True, cells=gone, asked=asked)
             await around.hand_on(batch)
         self._committed_ms = min(position.frontier_ms for position in positions.values())
@@ -209,9 +213,13 @@ class Follower:
                 reset.add(lane)
         return frozenset(reset)
 
-    def _first(self, lane: int, now_ms: int) -> Position:
-        """Where a lane begins: behind what was published already, if anything was."""
+    def _first(self, lane: int, now_ms: int, *, again: bool) -> Position:
+        """Where a lane begins: behind what was published already, if anything was and it is not to
+        be read again.
+        """
         before = self._saved.positions.get(lane)
+        if again and before is not None:
+            return oldest_position(self._table, self._generations, before, now_ms)
         start = self._around.start if before is None else Start.SNAPSHOT
         distance_ms = self._confidence.distance_ms
         if start is Start.SNAPSHOT:

@@ -47,6 +47,18 @@ def first_position(
     return Position(table.log_id, generation.start_ms, frontier, frontier)
 
 
+def oldest_position(
+    table: SourceTable, generations: tuple[Generation, ...], saved: Position, now_ms: int
+) -> Position:
+    """Where a lane begins that is to be read again from the oldest retained row: never behind its
+    saved position, which the log still reaches back to.
+    """
+    first = first_position(table, generations, Start.LOG, now_ms)
+    if first.frontier_ms <= saved.frontier_ms:
+        return first
+    return replace(saved, settled_ms=saved.frontier_ms, from_oldest=False)
+
+
 def check_saved(
     table: SourceTable, generations: tuple[Generation, ...], position: Position, now_ms: int
 ) -> None:

@@ -57,14 +57,20 @@ def table_of_key(key: bytes) -> str | None:
 
 def encode_position(position: Position) -> bytes:
     """The value of a position record."""
-    return _encode(asdict(position))
+    fields = asdict(position)
+    if not position.from_oldest:
+        del fields["from_oldest"]
+    return _encode(fields)
 
 
 def decode_position(value: bytes) -> Position:
     """Raises ConfigurationError for a record of a newer cdcd."""
     fields = _decode(value)
-    times = (_int(fields, f"{name}_ms") for name in ("generation", "frontier", "settled"))
-    return Position(_text(fields, "log_id"), *times)
+    generation, frontier, settled = (
+        _int(fields, f"{name}_ms") for name in ("generation", "frontier", "settled")
+    )
+    from_oldest = fields.get("from_oldest") is True
+    return Position(_text(fields, "log_id"), generation, frontier, settled, from_oldest)
 
 
 def cell_key(table: str, start_ms: int) -> bytes:

@@ -6,11 +6,12 @@ the topics that these are of, and a checksum over all of it.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from cdcd.model.errors import ConfigurationError
+from cdcd.model.position import Position as LanePosition
 from cdcd.transport.lane_records import (
     TABLES_KEY,
     Records,
@@ -18,6 +19,7 @@ from cdcd.transport.lane_records import (
     cell_of_key,
     decode_listed,
     decode_position,
+    encode_position,
     listed_of_key,
     request_of_key,
     table_of_key,
@@ -46,6 +48,22 @@ class Position:
     records: Records
     offsets: tuple[Offset, ...]
     topics: Mapping[str, str]
+
+    def tables_from_oldest(self) -> set[str]:
+        """The tables whose logs are to be read again from the oldest change."""
+        return self._tables_that(lambda position: position.from_oldest)
+
+    def tables_with_gap(self) -> set[str]:
+        """The tables that stand before changes that are missing."""
+        return self._tables_that(lambda position: not position.log_id)
+
+    def _tables_that(self, holds: Callable[[LanePosition], bool]) -> set[str]:
+        return {
+            table
+            for (_, key), value in self.records.items()
+            if (table := table_of_key(key.encode())) is not None
+            and holds(decode_position(value.encode()))
+        }
 
     def frontiers_ms(self) -> dict[str, int]:
         """The oldest frontier of each table."""
@@ -117,18 +135,35 @@ def _checksum(body: Mapping[str, Any]) -> str:
 
 
 def restoring(backup: Records, now: Records) -> list[Write]:
-    """What to write so that the lanes stand where the backup says.
+    """What to write so that the lanes stand where the backup says, but for those that stay.
 
     Positions and fingerprints become the backup's. Its requests and listed refreshes come back
     beside those that came since: a refresh that is dropped may be missed, one too many does no
     harm. What operators said stays as they said it last, and so does what is known of copies.
     """
-    gone = [at for at in now if at not in backup and _is_progress(at[1])]
-    writes: list[Write] = [(lane, key, None) for lane, key in gone]
+    stays = staying(backup, now)
+    writes: list[Write] = [
+        (lane, key, None)
+        for lane, key in now
+        if _is_progress(key) and (lane, key) not in backup and (lane, _table_of(key)) not in stays
+    ]
     for (lane, key), value in backup.items():
-        if _comes_back(key, value, now.get((lane, key))):
+        if (lane, _table_of(key)) not in stays and _comes_back(key, value, now.get((lane, key))):
             writes.append((lane, key, value))
     return writes
+
+
+def staying(backup: Records, now: Records) -> set[tuple[int, str | None]]:
+    """Lane and table of the positions that a restore leaves: those that the backup does not have,
+    because nothing says what was published of them before, and those that stand before a gap,
+    because the log that is read again does not have what is missing.
+    """
+    return {
+        (lane, table)
+        for (lane, key), value in now.items()
+        if (table := table_of_key(key.encode())) is not None
+        and ((lane, key) not in backup or not decode_position(value.encode()).log_id)
+    }
 
 
 def _comes_back(key: str, then: str, now: str | None) -> bool:
@@ -146,8 +181,19 @@ def _comes_back(key: str, then: str, now: str | None) -> bool:
 
 
 def resetting(now: Records, tables: Sequence[str]) -> list[Write]:
-    """What to write so that the lanes know no position of these tables."""
-    return [(lane, key, None) for lane, key in now if _table_of(key) in tables]
+    """What to write so that these tables are read again from the oldest change of their logs.
+
+    Their positions stay, because they say what must not be missing from the log; workers remove the
+    fingerprints. One before a gap stays as it is.
+    """
+    writes: list[Write] = []
+    for (lane, key), value in now.items():
+        if table_of_key(key.encode()) in tables:
+            position = decode_position(value.encode())
+            if position.log_id and not position.from_oldest:
+                again = encode_position(replace(position, from_oldest=True)).decode()
+                writes.append((lane, key, again))
+    return writes
 
 
 def _is_progress(key: str) -> bool:

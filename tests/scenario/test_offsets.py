@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from tests.scenario.conftest import Place
 from tests.scenario.daemon import Daemon, wait_until
 
 KEY = ("p", "c")
+# How far back a new table's log is read before a copy: two settle delays, to a whole cell.
+NEW_BACK_SECONDS = 2 * 5 + 10
 
 
 def offsets(place: Place, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -39,7 +42,7 @@ def _when_stopped(place: Place, *arguments: str) -> Any:
 
 
 @pytest.fixture
-def daemon(place: Place) -> Daemon:
+def daemon(request: pytest.FixtureRequest, place: Place) -> Daemon:
     """A table with a first half of changes, and a worker that has applied them."""
     place.settings["source"] = {"settle_delays_seconds": [1, 5], "position_seconds_max": 1}
     place.execute(
@@ -50,7 +53,7 @@ def daemon(place: Place) -> Daemon:
         place.execute(
             f"INSERT INTO $ks.t (p, c, v, m) VALUES ({n % 4}, {n}, 1, {{'a': {n}, 'b': 1}})"
         )
-    made = place.daemon("--table", f"{place.name}.t")
+    made = place.daemon("--table", f"{place.name}.t", start=getattr(request, "param", "log"))
     made.start()
     wait_until(lambda: _equal(place), "the first half arrived")
     return made
@@ -109,16 +112,22 @@ def test_older_position_ends_with_equal_rows(place: Place, daemon: Daemon, tmp_p
 
 
 @pytest.mark.timeout(240)
+@pytest.mark.parametrize("daemon", ["snapshot"], indirect=True)
 def test_reset_begins_anew_and_ends_with_equal_rows(place: Place, daemon: Daemon) -> None:
-    """After a reset all that log and topic keep is read and applied again, to the same rows."""
+    """After a reset all that log and topic keep is read and applied again, to the same rows, also
+    what was deleted while no worker ran, and longer ago than a new table's log is read back.
+    """
     _second_half(place)
     wait_until(lambda: _equal(place), "the second half arrived")
     assert daemon.stop() == 0
+    place.execute("DELETE FROM $ks.t WHERE p = 0")
+    deleted = time.monotonic()
     told = _when_stopped(place, "reset", "--all", "--yes")
     assert len(told["consequences"]) == 2
     left = json.loads(offsets(place, "show", "--json").stdout)
-    assert left["tables"] == []
+    assert [table["from_oldest"] for table in left["tables"]] == [True]
     assert {o["next_offset"] for o in left["offsets"]} == {0}
+    wait_until(lambda: time.monotonic() > deleted + NEW_BACK_SECONDS, "the delete is old")
     daemon.start()
     place.execute("INSERT INTO $ks.t (p, c, v) VALUES (3, 1000, 7)")
     wait_until(lambda: _equal(place), "equal again")

@@ -52,10 +52,12 @@ from cdcd.transport.lane_records import (
 POSITION = Position("5bc52802-de25-35ed-aeab-188eecebb090", 1, 2)
 
 
-@given(st.text(), st.integers(-(2**63), 2**63), st.integers(-(2**63), 2**63))
-def test_positions_come_back(log_id: str, generation_ms: int, frontier_ms: int) -> None:
+@given(st.text(), st.integers(-(2**63), 2**63), st.integers(-(2**63), 2**63), st.booleans())
+def test_positions_come_back(
+    log_id: str, generation_ms: int, frontier_ms: int, from_oldest: bool
+) -> None:
     """A position is the same after its way through the topic."""
-    position = Position(log_id, generation_ms, frontier_ms)
+    position = Position(log_id, generation_ms, frontier_ms, from_oldest=from_oldest)
     assert decode_position(encode_position(position)) == position
 
 

@@ -30,6 +30,7 @@ def _at(frontier_ms: int) -> str:
     return encode_position(LanePosition("log", 1, frontier_ms)).decode()
 
 
+GAP = encode_position(LanePosition("", 1, 20)).decode()
 POSITION = Position(
     "shop",
     "2026-01-01T00:00:00+00:00",
@@ -83,14 +84,12 @@ def test_restoring_brings_back_progress() -> None:
     backup = {**POSITION.records, (0, "cell/10/ks.t"): "{1}"}
     now = {
         (0, "position/ks.t"): _at(30),
-        (0, "position/ks.new"): _at(30),
         (0, "cell/0/ks.t"): "{}",
         (0, "cell/10/ks.t"): "{2}",
         (0, "control/tables"): "{}",
     }
     assert sorted(restoring(backup, now), key=repr) == sorted(
         [
-            (0, "position/ks.new", None),
             (0, "cell/0/ks.t", None),
             (0, "cell/10/ks.t", "{1}"),
             (0, "position/ks.t", _at(20)),
@@ -98,6 +97,27 @@ def test_restoring_brings_back_progress() -> None:
         ],
         key=repr,
     )
+
+
+def test_restoring_leaves_lanes_that_the_backup_does_not_have() -> None:
+    """Where nothing is known of before, a lane stays where it stands, with its fingerprints."""
+    now = {
+        (0, "position/ks.t"): _at(20),
+        (1, "position/ks.t"): _at(10),
+        (2, "position/ks.t"): _at(30),
+        (2, "cell/0/ks.t"): "{}",
+        (0, "position/ks.new"): _at(30),
+        (0, "cell/0/ks.new"): "{}",
+        (0, "control/tables"): "{}",
+    }
+    assert restoring(POSITION.records, now) == []
+
+
+def test_restoring_leaves_lanes_that_stand_before_a_gap() -> None:
+    """What is missing from the log is missing when it is read again, too."""
+    now = {**POSITION.records, (0, "position/ks.t"): GAP, (0, "cell/0/ks.t"): "{}"}
+    assert restoring({**POSITION.records, (0, "cell/0/ks.t"): "{1}"}, now) == []
+    assert replace(POSITION, records=now).tables_with_gap() == {"ks.t"}
 
 
 @pytest.mark.parametrize(
@@ -141,12 +161,20 @@ def test_restoring_brings_back_wishes(key: str, then: str, now: str | None) -> N
     assert restoring({(0, key): then}, there) == [(0, key, then)]
 
 
-def test_resetting_forgets_only_these_tables() -> None:
-    """Positions and fingerprints of the named tables go, and nothing else."""
-    records = {**POSITION.records, (2, "cell/0/ks.t"): "{}", (2, "position/ks.u"): _at(1)}
-    now = replace(POSITION, records=records).records
-    assert sorted(resetting(now, ["ks.t"])) == [
-        (0, "position/ks.t", None),
-        (1, "position/ks.t", None),
-        (2, "cell/0/ks.t", None),
-    ]
+def test_resetting_keeps_how_far_a_table_was_read() -> None:
+    """Positions of the named tables say that the log is to be read again, and how far it was read;
+    those before a gap, and other tables', stay as they are.
+    """
+    others = {(2, "position/ks.t"): GAP, (2, "cell/0/ks.t"): "{}", (2, "position/ks.u"): _at(1)}
+    now = replace(POSITION, records={**POSITION.records, **others})
+    writes = resetting(now.records, ["ks.t"])
+    again = {
+        lane: encode_position(LanePosition("log", 1, at, from_oldest=True)).decode()
+        for lane, at in enumerate((20, 10))
+    }
+    assert writes == [(lane, "position/ks.t", value) for lane, value in again.items()]
+    written = {(lane, key): value for lane, key, value in writes if value is not None}
+    after = replace(now, records={**now.records, **written})
+    assert after.tables_from_oldest() == {"ks.t"}
+    assert after.frontiers_ms() == now.frontiers_ms()
+    assert resetting(after.records, ["ks.t"]) == []

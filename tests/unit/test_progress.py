@@ -17,6 +17,7 @@ from cdcd.source.progress import (
     check_saved,
     first_position,
     missing,
+    oldest_position,
 )
 from tests.unit.tables import table
 
@@ -195,6 +196,21 @@ def test_a_first_position_is_good(begin: list[int]) -> None:
     known = generations(*sorted(begin))
     position = first_position(source(), known, Start.LOG, NOW_MS)
     check_saved(source(), known, position, NOW_MS)
+
+
+@pytest.mark.parametrize(
+    ("frontier_ms", "expected"),
+    [
+        (NOW_MS - 60_000, NOW_MS - HOUR_MS + 1000),
+        # The oldest row is about to expire: what begins behind the position would leave some out.
+        (NOW_MS - HOUR_MS + 400, NOW_MS - HOUR_MS + 400),
+    ],
+)
+def test_where_a_table_is_read_again(frontier_ms: int, expected: int) -> None:
+    """A table is read again from the oldest retained row, and never from behind its position."""
+    saved = Position(LOG, 0, frontier_ms, frontier_ms - 100, from_oldest=True)
+    found = oldest_position(source(), generations(0), saved, NOW_MS)
+    assert found == Position(LOG, 0, expected, expected)
 
 
 def test_lanes_without_a_position() -> None:
