@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from cdcd.model.fingerprint import Cell, Fingerprint
 from cdcd.model.position import RING_MIN, Position, TokenRange
-from cdcd.model.refresh import Listed, Request
+from cdcd.model.refresh import Copied, Listed, Request
 
 
 def lane_of(token: int, lanes: int) -> int:
@@ -40,8 +40,9 @@ class LaneSet:
 class Assignment:
     """The lanes that a worker owns now, and what was saved for them.
 
-    `positions` and `cells` are by table's full name, then by lane, or lane and cell; `requests`
-    were not served yet, and `listed` are the refreshes that are not settled yet.
+    `positions`, `cells` and `copied`, the last copies that ended, are by table's full name, then by
+    lane, or lane and cell; `requests` were not served yet, and `listed` are the refreshes that are
+    not settled yet.
     """
 
     lanes: LaneSet
@@ -49,6 +50,7 @@ class Assignment:
     requests: tuple[Request, ...] = ()
     cells: Mapping[str, Mapping[Cell, Fingerprint]] = field(default_factory=dict)
     listed: tuple[Listed, ...] = ()
+    copied: Mapping[str, Mapping[int, Copied]] = field(default_factory=dict)
 
 
 class LanesLost(Exception):

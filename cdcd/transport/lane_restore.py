@@ -10,10 +10,12 @@ from cdcd.config.settings import KafkaSettings
 from cdcd.model.fingerprint import Cell, Fingerprint
 from cdcd.model.lane import Assignment, LaneSet
 from cdcd.model.position import Position
-from cdcd.model.refresh import Listed, Request
+from cdcd.model.refresh import Copied, Listed, Request
 from cdcd.transport.lane_records import (
     cell_of_key,
+    copied_of_key,
     decode_cell,
+    decode_copied,
     decode_listed,
     decode_position,
     decode_request,
@@ -38,6 +40,7 @@ class Restoring:
     cells: dict[str, dict[Cell, Fingerprint]] = field(default_factory=lambda: defaultdict(dict))
     requests: dict[str, Request] = field(default_factory=dict)
     listed: dict[str, Listed] = field(default_factory=dict)
+    copied: dict[str, dict[int, Copied]] = field(default_factory=lambda: defaultdict(dict))
 
     @property
     def is_complete(self) -> bool:
@@ -58,6 +61,8 @@ class Restoring:
             _keep(self.requests, request_id, value, partial(decode_request, request_id))
         elif listed_id is not None:
             _keep(self.listed, listed_id, value, partial(decode_listed, listed_id))
+        elif (copied := copied_of_key(key)) is not None:
+            _keep(self.copied[copied], lane, value, decode_copied)
 
     def assignment(self, lanes: int) -> Assignment:
         """All of it; `lanes` is how many the pipeline has."""
@@ -67,6 +72,7 @@ class Restoring:
             tuple(self.requests.values()),
             dict(self.cells),
             tuple(self.listed.values()),
+            dict(self.copied),
         )
 
 

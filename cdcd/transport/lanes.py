@@ -1,7 +1,8 @@
 """The lanes as the source stage sees them: assigned, lost, prepared for, published in."""
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Self
 
@@ -9,7 +10,7 @@ from cdcd.config.settings import Settings
 from cdcd.model.change import Batch
 from cdcd.model.lane import Assignment, lane_of
 from cdcd.model.position import Position, Window
-from cdcd.model.refresh import Request
+from cdcd.model.refresh import Copied, Request
 from cdcd.model.table import TableSpec
 from cdcd.ops.board import Board, wall_clock_ms
 from cdcd.ops.logs import get_logger
@@ -63,6 +64,11 @@ class PublishingLanes:
         self._writers = TableWriters(settings.name, self._topics, registry, settings.tables)
         self._masks = Masks(settings)
         self._publishing = OneThread("publisher", calls_seconds_max(settings.kafka))
+        self._owned: frozenset[int] = frozenset()
+        # The last copies that ended, by table and lane.
+        self._copied: dict[str, dict[int, Copied]] = {}
+        # Tables of which rows may show what masks that are no more have made.
+        self._masked_before: set[str] = set()
 
     @classmethod
     @asynccontextmanager
@@ -91,7 +97,10 @@ class PublishingLanes:
 
     async def assigned(self) -> Assignment:
         """Wait for the assignment that is in force, with its positions restored."""
-        return await self._lane_log.assigned()
+        assignment = await self._lane_log.assigned()
+        self._owned = assignment.lanes.owned
+        self._copied = defaultdict(dict, {n: dict(by) for n, by in assignment.copied.items()})
+        return assignment
 
     async def lost(self, assignment: Assignment) -> None:
         """Wait until the assignment is no longer in force."""
@@ -116,14 +125,23 @@ class PublishingLanes:
         Raises TableStopped for a schema that consumers of the one before could not read, and for
         masks that the table cannot have.
         """
-        name = table.full_name
         writer = await self._writers.of(self._masks.of(table).table)
-        if writer.remasked_ms:
+        self._judge_masks(table.full_name, writer.remasked_ms)
+
+    def _judge_masks(self, name: str, remasked_ms: int) -> None:
+        """Say whether rows may show what was made by masks that are no more."""
+        stage = "masking"
+        if uncopied(self._owned, self._copied.get(name, {}), remasked_ms):
             why = f"{name}: its masks or their key are new: older rows have what was made before"
             hint = f"cdcd backfill {name}"
-            state = TableState.NEEDS_SNAPSHOT
-            self._board.table(name, state, f"{why} ({hint})", stage="masking")
-            log.warning("masks or their key are new", table=name, hint=hint)
+            self._board.table(name, TableState.NEEDS_SNAPSHOT, f"{why} ({hint})", stage=stage)
+            if name not in self._masked_before:
+                log.warning("masks or their key are new", table=name, hint=hint)
+            self._masked_before.add(name)
+        elif name in self._masked_before:
+            self._masked_before.discard(name)
+            self._board.table(name, TableState.RUNNING, stage=stage)
+            log.info("the table was copied with its new masks", table=name)
 
     async def publish(self, assignment: Assignment, batches: Sequence[Batch]) -> None:
         """Commit the batches' changes and positions together.
@@ -136,8 +154,16 @@ class PublishingLanes:
         if writes:
             await self._commit(assignment, writes, batches)
         for batch in batches:
+            await self._take_copied(batch, assignment.lanes.lanes)
             if batch.published is not None:
                 batch.published()
+
+    async def _take_copied(self, batch: Batch, lanes: int) -> None:
+        for copied in batch.copied:
+            self._copied[copied.table][lane_of(copied.token, lanes)] = copied
+        if batch.copied:
+            writer = await self._writers.of(batch.table)
+            self._judge_masks(batch.table.full_name, writer.remasked_ms)
 
     async def _commit(
         self, assignment: Assignment, writes: Sequence[LaneWrite], batches: Sequence[Batch]
@@ -153,6 +179,18 @@ class PublishingLanes:
         for _, batch in writers:
             written_ms = (event.time_us // 1000 for event in batch.events)
             self._board.published(batch.table.full_name, written_ms, now_ms)
+
+
+def uncopied(
+    owned: Iterable[int], copied: Mapping[int, Copied], remasked_ms: int
+) -> frozenset[int]:
+    """The lanes whose rows were not all copied since the masks or their key became others; `copied`
+    are the lanes' last copies, and `remasked_ms` is 0 where the masks are the first ones.
+    """
+    if not remasked_ms:
+        return frozenset()
+    whole = {n for n, each in copied.items() if not each.cancelled and each.began_ms > remasked_ms}
+    return frozenset(owned) - whole
 
 
 def lane_writes(batches: Sequence[Batch], lanes: int) -> list[LaneWrite]:

@@ -12,7 +12,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from tests.scenario.conftest import Place
-from tests.scenario.copies import command
+from tests.scenario.copies import backfill, command
 from tests.scenario.daemon import wait_until
 from tests.stack import Stack
 
@@ -155,7 +155,9 @@ def test_no_planted_value_is_found(masked: Place) -> None:
 
 @pytest.mark.timeout(240)
 def test_a_new_key_is_shown(masked: Place) -> None:
-    """A table whose masking key has changed goes on, and says at each start: backfill me."""
+    """A table whose masking key has changed goes on, and says at each start: backfill me, until it
+    was copied.
+    """
     place = masked
     daemon = place.daemon("--table", f"{place.name}.people")
     daemon.start()
@@ -170,6 +172,7 @@ def test_a_new_key_is_shown(masked: Place) -> None:
     wait_until(lambda: hash_of(1) != "", "the first row")
     assert daemon.stop() == 0
     place.settings["masking"] = {"key": f"{KEY} any more"}
+    again = daemon
     for number in (2, 3):
         again = place.daemon("--table", f"{place.name}.people")
         again.start()
@@ -180,9 +183,25 @@ def test_a_new_key_is_shown(masked: Place) -> None:
         assert table["state"] == "needs_snapshot"
         assert "masks or their key are new" in table["reason"]
         assert "cdcd backfill" in table["reason"]
-        assert again.stop() == 0
-    assert hash_of(1) == hashed("a")
+        assert hash_of(1) == hashed("a")
+        if number == 2:
+            assert again.stop() == 0
     assert hash_of(2) == hash_of(3) != hash_of(1)
+
+    def state() -> str:
+        _, body = again.get("/status")
+        return str(body["tables"][0]["state"]) if body and body["tables"] else ""
+
+    code, _, error = backfill(place, f"{place.name}.people")
+    assert code == 0, error
+    wait_until(lambda: state() == "running", "the copy was enough")
+    assert hash_of(1) == hash_of(2)
+    assert again.stop() == 0
+    again = place.daemon("--table", f"{place.name}.people")
+    again.start()
+    again.wait_ready()
+    wait_until(lambda: state() == "running", "a restart knows of the copy")
+    assert "masks or their key are new" not in again.output
 
 
 def test_a_key_column_is_refused(place: Place, make_table: MakeTable) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from cdcd.config.tables import ColumnSettings, TableSettings
 from cdcd.model.change import ChangeEvent, Elements, Operation
 from cdcd.model.errors import ConfigurationError
 from cdcd.model.masking import Mask, Masker, keep_last, key_id_of
+from cdcd.model.refresh import Copied, Request, Row
+from cdcd.transport.lanes import uncopied
 from cdcd.transport.schema import table_from_schema, value_schema
 from tests.unit.tables import table
 
@@ -190,3 +193,16 @@ def test_wrong_masks_are_refused_at_the_start() -> None:
     assert 'ks.t: column "id" is part of the key' in caught.value.message
     assert '"emial" is not there' in caught.value.message
     assert "nowhere" not in caught.value.message
+
+
+COPY = Copied("ks.person", 0, "run", rows=1, began_ms=100, ended_ms=200)
+
+
+def test_lanes_copied_with_the_masks_that_they_have_are_right() -> None:
+    """A lane is right when its last copy began after the masks became others, and was not cut
+    short; without other masks than the first ones every lane is.
+    """
+    cancelled = replace(COPY, left=Request("id", "ks.person", Row((b"",), ()), 0))
+    copied = {0: COPY, 1: replace(COPY, began_ms=99), 2: cancelled}
+    assert uncopied(range(4), copied, 99) == {1, 2, 3}
+    assert uncopied(range(4), {}, 0) == frozenset()
