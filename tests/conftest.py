@@ -7,6 +7,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.builds import Beside
 from tests.stack import Stack, load
 
 FOLDER = Path(__file__).parent
@@ -18,12 +19,31 @@ hypothesis.settings.load_profile("unhurried")
 MARKERS = {"unit", "model", "simulation", "contract", "integration", "scenario"}
 
 
+def _builds(item: pytest.Item) -> set[str]:
+    return {name for mark in item.iter_markers("builds") for name in mark.args}
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test by the folder that it is in."""
+    """Mark each test by the folder that it is in; those that need something compiled are last."""
     for item in items:
         folder = item.path.relative_to(FOLDER).parts[0]
         if folder in MARKERS:
             item.add_marker(folder)
+    items.sort(key=lambda item: bool(_builds(item)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_beside(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Have the compilers begin while other tests run."""
+    items = request.session.items
+    names = {name for item in items for name in _builds(item)}
+    if not names or all(_builds(item) for item in items):
+        yield
+        return
+    beside = Beside(names)
+    yield
+    beside.end()
 
 
 class _LoopFailures(logging.Handler):

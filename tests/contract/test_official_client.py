@@ -28,7 +28,7 @@ from tests.contract.type_values import VALUES, column
 from tests.stack import Stack
 
 # The first run compiles the client.
-pytestmark = [pytest.mark.contract, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.timeout(1500), pytest.mark.builds("official client")]
 
 
 @pytest.fixture(scope="session")

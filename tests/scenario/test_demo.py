@@ -84,6 +84,7 @@ def _expect_shown(output: str) -> str:
     return link
 
 
+@pytest.mark.builds("jaeger")
 @pytest.mark.usefixtures("no_daemon_left", "_built")
 def test_the_demo_passes_again_and_again() -> None:
     """The demo passes, shows a change's trace if it is asked to, leaves a stack that was up, and

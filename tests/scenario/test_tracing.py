@@ -14,6 +14,8 @@ from tests.scenario.jaeger import jaeger
 
 __all__ = ["jaeger"]
 
+pytestmark = pytest.mark.builds("jaeger")
+
 MakeTable = Callable[[str], None]
 
 PLANTED = "a-value-of-a-row"

@@ -28,14 +28,24 @@ _JAVA_PACKAGE = f"openjdk-{JAVA_MIN}-jdk-headless"
 
 
 def made(
-    name: str, sources: Iterable[Path], build: Callable[[Path], None], what: str, salt: str = ""
+    name: str,
+    sources: Iterable[Path],
+    build: Callable[[Path], None],
+    what: str,
+    salt: str = "",
+    *,
+    beside: bool = False,
 ) -> Path:
-    """The folder of an item, made first if it is missing or older than its sources."""
+    """The folder of an item, made first if it is missing or older than its sources.
+
+    One item is made at a time, as they share Maven's folder; `beside` is for one that does not, and
+    takes long.
+    """
     folder = DEPS / name
     stamp = _stamp_of(name + salt, sources)
     if _stamp(folder) == stamp:
         return folder
-    with _one_maker():
+    with _one_maker(f".{name}.lock" if beside else ".lock"):
         if _stamp(folder) == stamp:  # another command has made it meanwhile
             return folder
         print(f"    {what}", flush=True)
@@ -132,8 +142,8 @@ def _stamp(folder: Path) -> str | None:
 
 
 @contextlib.contextmanager
-def _one_maker() -> Iterator[None]:
+def _one_maker(name: str) -> Iterator[None]:
     DEPS.mkdir(exist_ok=True)
-    with (DEPS / ".lock").open("w") as lock:
+    with (DEPS / name).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -27,7 +27,7 @@ _TRACES_MAX = 10_000
 def program() -> Path:
     """The program, built first if it is not there."""
     note = f"building Jaeger {VERSION} (by Go, some minutes)"
-    return deps.made("jaeger", [Path(__file__)], _build, note) / "jaeger"
+    return deps.made("jaeger", [Path(__file__)], _build, note, beside=True) / "jaeger"
 
 
 def _build(into: Path) -> None:
