@@ -30,7 +30,7 @@ from cdcd.transport.kafka import (
     fetch,
     is_final,
 )
-from cdcd.transport.records import LATE_HEADER, TRACE_HEADER, Partition, Record
+from cdcd.transport.records import Partition, Record, heard
 
 Result = TypeVar("Result")
 
@@ -214,21 +214,13 @@ class ChangeConsumer:
             raise found
 
     def _record(self, message: Message) -> Record:
-        record = Record(
+        return Record(
             _place(message.topic() or "", message.partition() or 0),
             message.offset() or 0,
             message.timestamp()[1],
             message.key(),
             message.value(),
-        )
-        headers = message.headers()
-        if headers is None:
-            return record
-        found = dict(headers)
-        traceparent = found.get(TRACE_HEADER)
-        return record._replace(
-            is_late=LATE_HEADER in found,
-            traceparent=traceparent if isinstance(traceparent, bytes) else None,
+            *heard(message.headers()),
         )
 
     def _on_assign(self, client: Consumer, partitions: list[TopicPartition]) -> None:

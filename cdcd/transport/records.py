@@ -10,6 +10,17 @@ LATE_HEADER = "cdcd-late"
 TRACE_HEADER = "traceparent"
 
 
+def heard(headers: Headers | dict[str, str | bytes | None] | None) -> tuple[bool, bytes | None]:
+    """Whether a record's headers say that it is late, and the context of its trace; of headers of
+    one name the last counts.
+    """
+    if not headers:
+        return False, None
+    found = dict(headers)
+    traceparent = found.get(TRACE_HEADER)
+    return LATE_HEADER in found, traceparent if isinstance(traceparent, bytes) else None
+
+
 class Partition(NamedTuple):
     """One partition of a topic."""
 

@@ -13,18 +13,22 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from cdcd.config.settings import load
+from cdcd.config.settings import Settings, load
 from cdcd.model.cqltype import parse
 from cdcd.model.errors import ConfigurationError, Fatal, TableStopped, Transient
 from cdcd.model.position import Position, TokenRange
 from cdcd.model.refresh import Listed, Request, Row, Tokens
+from cdcd.ops.tracing import Tracing
 from cdcd.source.decode import LogDecoder
 from cdcd.source.session import partition_token
 from cdcd.transport import lane_records
 from cdcd.transport.avro import Codec, MalformedRecord, schema_id_of
 from cdcd.transport.record_reader import RecordReader, key_reader
 from cdcd.transport.record_writer import RecordWriter, SchemaIds
+from cdcd.transport.records import LATE_HEADER, TRACE_HEADER, Headers, heard
 from cdcd.transport.schema import key_schema, table_from_schema, value_schema
 from tests.model import steps
 from tests.model.servers import TABLE, log_rows
@@ -46,6 +50,26 @@ def mangle(good: bytes, chance: Random) -> bytes:
 
 
 SEEDS = range(12)
+TRACING = Tracing(Settings(tracing={"ratio": 1.0}), SimpleSpanProcessor(InMemorySpanExporter()))
+
+HEADERS = st.lists(
+    st.tuples(
+        st.sampled_from([LATE_HEADER, TRACE_HEADER]) | st.text(),
+        st.none()
+        | st.binary()
+        | st.text()
+        | mangled(b"00-" + b"1" * 32 + b"-" + b"2" * 16 + b"-01"),
+    )
+)
+
+
+@MANY
+@given(HEADERS)
+def test_headers(headers: Headers) -> None:
+    """Whatever headers a record has, it is late or not, and has a context of a trace or none."""
+    is_late, traceparent = heard(headers)
+    assert is_late == any(name == LATE_HEADER for name, _ in headers)
+    assert traceparent in (None, *(value for name, value in headers if name == TRACE_HEADER))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -210,3 +234,12 @@ def test_types_nested_without_end() -> None:
         parse("frozen<" * 3000 + "int" + ">" * 3000)
     with pytest.raises(ValueError, match="nested without end"):
         parse("u", {"u": (("f", "u"),)})
+
+
+@MANY
+@given(st.binary() | mangled(b"00-" + b"1" * 32 + b"-" + b"2" * 16 + b"-01"))
+def test_contexts_of_traces(context: bytes) -> None:
+    """What a record says of its trace is gone on with, or is none; it stops nothing."""
+    span = TRACING.follow(context, "apply", {}, 1, others=[context])
+    if span is not None:
+        assert span.traceparent[3:35] == context.strip()[3:35]
