@@ -233,6 +233,22 @@ def test_failures_have_a_kind(tracing: Tracing, exporter: InMemorySpanExporter) 
         assert HIDDEN not in span.to_json()
 
 
+def test_each_try_has_a_span(tracing: Tracing, exporter: InMemorySpanExporter) -> None:
+    """A commit that is tried again is there twice, and the batch has not failed."""
+    records = [_record(1, _publish(tracing, 1))]
+    spans = BatchSpans.of(tracing, TOPIC, "shop", records)
+    batch = SinkBatch(targets_of(SPEC, "cdc"), records, [EVENT])
+    with told(spans):
+        with suppress(Transient), committing(spans, batch):
+            raise Transient(HIDDEN)
+        with committing(spans, batch):
+            pass
+    tries = _named(exporter, "COMMIT cdc.users")
+    assert [_said(span).get("error.type") for span in tries] == ["Transient", None]
+    (process,) = _named(exporter, f"process {TOPIC}")
+    assert process.status.is_ok
+
+
 def test_spans_have_no_value_of_a_row(tracing: Tracing, exporter: InMemorySpanExporter) -> None:
     """Neither a change's values nor its key is in a span."""
     _apply(tracing, _record(1, _publish(tracing, 1)))

@@ -210,9 +210,12 @@ def trace_picture(screen: Screen, trace: Trace) -> RenderableType:
     began_us = min(span.began_us for span in trace.spans)
     whole_us = max(span.began_us + span.duration_us for span in trace.spans) - began_us
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1))
+    depths: dict[str | None, int] = {None: -1}
     for span in trace.spans:
+        depths[span.name] = depths.get(span.parent, 0) + 1
         before = int((span.began_us - began_us) / whole_us * _BAR_CELLS)
         cells = max(round(span.duration_us / whole_us * _BAR_CELLS), 1)
         bar = " " * before + (("█" if screen.is_terminal else "#") * cells)
-        table.add_row(Text(span.name), f"[cyan]{bar}[/]", f"{span.duration_us / 1000:.1f} ms")
+        name = Text("  " * depths[span.name] + span.name)
+        table.add_row(name, f"[cyan]{bar}[/]", f"{span.duration_us / 1000:.1f} ms")
     return screen.panel(table, f"{whole_us / 1000:.0f} ms from the read of the log to the commit")
