@@ -1,10 +1,12 @@
-"""What idle tables cost: queries a second, and CPU of the reader and of the database.
+"""What idle tables cost: queries a second, and CPU of the reader and of the database; and how long
+the changes of one busy partition take among them, from their write to their publishing.
 
     python -m tests.bench.idle [TABLES [STREAMS [SECONDS]]]
 
 Starts the local stack if need be. The tables are of a keyspace with so many tablets for each, so
-that every table has its own streams, and nothing is written. The reader is the source stage, with
-settings as they are by default; the first quarter of the time is warm-up and is not counted.
+that every table has its own streams. First nothing is written, then one partition of one table. The
+reader is the source stage, with settings as they are by default; the first quarter of the time is
+warm-up and is not counted. The writes are made in the reader's process.
 """
 
 import asyncio
@@ -19,8 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from cdcd.config.settings import LogSettings, SourceSettings
+from cdcd.model.change import Batch
 from cdcd.model.control import Control
-from cdcd.ops.board import Board
+from cdcd.model.lane import Assignment
+from cdcd.ops.board import Board, wall_clock_ms
 from cdcd.ops.directions import Directions
 from cdcd.ops.logs import configure
 from cdcd.source import stage
@@ -33,6 +37,24 @@ from tests.integration.recorder import Recorder
 from tests.stack import Stack
 
 TABLES, STREAMS, SECONDS = 100, 768, 40
+BUSY = "busy"
+# Of the busy partition, which is one stream's.
+WRITES_PER_SECOND = 200
+
+
+class Timing(Recorder):
+    """Lanes that keep how old each change was when it was published."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ages: list[float] = []
+
+    async def publish(self, assignment: Assignment, batches: Sequence[Batch]) -> None:
+        """Keep the batches, and the ages of their changes."""
+        await super().publish(assignment, batches)
+        now_us = time.time_ns() // 1000
+        times = [event.time_us for batch in batches for event in batch.events]
+        self.ages += [(now_us - time_us) / 1e6 for time_us in times]
 
 
 class CountingSession(Session):
@@ -70,10 +92,23 @@ def tables(stack: Stack, count: int, streams: int) -> Iterator[str]:
             for number in range(count):
                 session.execute(f"CREATE TABLE {name}.t{number} (p int PRIMARY KEY) WITH {CDC}")
                 print(f"\rmade {number + 1} tables", end="", file=sys.stderr)
+            session.execute(
+                f"CREATE TABLE {name}.{BUSY} (p int, c int, PRIMARY KEY (p, c)) WITH {CDC}"
+            )
             print(file=sys.stderr)
             yield name
         finally:
             session.execute(f"DROP KEYSPACE {name}")
+
+
+async def write(stack: Stack, name: str, seconds: float) -> None:
+    """Write to one partition at an even pace."""
+    with driver(stack) as session:
+        insert = session.prepare(f"INSERT INTO {name}.{BUSY} (p, c) VALUES (1, ?)")
+        began = time.monotonic()
+        for number in range(int(seconds * WRITES_PER_SECOND)):
+            await asyncio.sleep(began + number / WRITES_PER_SECOND - time.monotonic())
+            session.execute_async(insert, (number,))
 
 
 async def measure(stack: Stack, name: str, seconds: int) -> dict[str, object]:
@@ -85,16 +120,19 @@ async def measure(stack: Stack, name: str, seconds: int) -> dict[str, object]:
         wanted, board = Directions(Control((f"{name}.*",))), Board("bench", "bench")
         source = stage.Source(session, SourceSettings(), wanted, Start.NOW, board)
         async with asyncio.TaskGroup() as group:
-            reading = group.create_task(stage.run(source, Recorder()))
+            lanes = Timing()
+            reading = group.create_task(stage.run(source, lanes))
             await asyncio.sleep(seconds / 4)
             asked.clear()
             began, reader, server = time.monotonic(), time.process_time(), cpu_seconds(database)
             await asyncio.sleep(seconds * 3 / 4)
             took = time.monotonic() - began
             reader, server = time.process_time() - reader, cpu_seconds(database) - server
-            frontiers = [t.frontier_ms for t in board.snapshot().tables]
+            frontiers, now_ms = [t.frontier_ms for t in board.snapshot().tables], wall_clock_ms()
+            await write(stack, name, seconds / 2)
+            await lanes.until(lambda: len(lanes.ages) >= int(seconds / 2 * WRITES_PER_SECOND), 60)
             reading.cancel()
-    now_ms = time.time_ns() // 1_000_000
+    ages = sorted(lanes.ages)
     return {
         "tables": len(frontiers),
         "log_reads_per_second": round(asked["log"] / took, 1),
@@ -102,6 +140,9 @@ async def measure(stack: Stack, name: str, seconds: int) -> dict[str, object]:
         "reader_cpu_share": round(reader / took, 3),
         "database_cpu_share": round(server / took, 3),
         "oldest_frontier_seconds": round((now_ms - min(f or 0 for f in frontiers)) / 1000, 1),
+        "busy_writes_per_second": WRITES_PER_SECOND,
+        "busy_p50_seconds": round(ages[len(ages) // 2], 2),
+        "busy_p95_seconds": round(ages[len(ages) * 95 // 100], 2),
     }
 
 

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 from cdcd.config.settings import SourceSettings
 from cdcd.model.change import Batch, ChangeEvent, Operation
@@ -135,9 +136,10 @@ async def running(
     pattern: str,
     restored: Iterable[Request] = (),
     start: Start = Start.LOG,
+    **changes: Any,
 ) -> AsyncIterator[Asking]:
-    """The stage on a table."""
-    settings = SourceSettings(confidence_seconds=0.2, catalog_seconds=1.0)
+    """The stage on a table; its settings may be changed."""
+    settings = SourceSettings(confidence_seconds=0.2, catalog_seconds=1.0, **changes)
     wanted = Directions(Control((pattern,)))
     source = stage.Source(session, settings, wanted, start, Board("p", "i"))
     lanes = Asking(restored)

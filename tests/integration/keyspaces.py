@@ -45,7 +45,7 @@ class Keyspace:
 
 
 @contextmanager
-def driver(stack: Stack) -> Iterator[DriverSession]:
+def driver(stack: Stack, **more: Any) -> Iterator[DriverSession]:
     """The driver's own session, with its own decoding."""
     profile = ExecutionProfile(load_balancing_policy=RoundRobinPolicy(), request_timeout=60)
     cluster = Cluster(
@@ -53,6 +53,7 @@ def driver(stack: Stack) -> Iterator[DriverSession]:
         port=stack.scylla_port,
         execution_profiles={EXEC_PROFILE_DEFAULT: profile},
         protocol_version=4,
+        **more,
     )
     try:
         yield cluster.connect()
