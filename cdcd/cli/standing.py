@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from cdcd.config.settings import Settings
 from cdcd.model.control import SOURCE, STAGES
 from cdcd.model.errors import Transient
-from cdcd.model.position import Position
+from cdcd.model.position import Position, shortest_ttl
 from cdcd.ops.board import wall_clock_ms
 from cdcd.sink import letters
 from cdcd.sink.pool import Pool
@@ -112,7 +112,8 @@ async def look(settings: Settings) -> Standing:
     tables = tuple(_controlled(table, state) for table in tables)
     if any(SOURCE in table.paused for table in tables):
         retained = await _tried("scylla", retained_seconds(settings, state.control.tables), away)
-        tables = tuple(_with_headroom(table, retained or {}, now_ms) for table in tables)
+        kept = {name: _kept(state.positions[name], ttl) for name, ttl in (retained or {}).items()}
+        tables = tuple(_with_headroom(table, kept, now_ms) for table in tables)
     return Standing(settings.name, now_ms, lanes, state.tables or (), tables, away)
 
 
@@ -124,6 +125,11 @@ def _controlled(table: TableStanding, state: LaneState) -> TableStanding:
     pauses = {stage: control.pause_of(table.table, stage) for stage in STAGES}
     found = {stage: str(pause) for stage, pause in pauses.items() if pause is not None}
     return replace(table, state="paused" if found else "followed", paused=found)
+
+
+def _kept(positions: Mapping[int, Position], ttl_seconds: int) -> int:
+    """How long what the lanes have to read is kept at least, 0 for ever."""
+    return shortest_ttl(ttl_seconds, *(p.ttl_seconds for p in positions.values())) or 0
 
 
 def _with_headroom(table: TableStanding, retained: Mapping[str, int], now_ms: int) -> TableStanding:

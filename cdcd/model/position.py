@@ -64,6 +64,9 @@ class Position:
     `cdc$time` below `frontier_ms` that was visible when it was read has been published; what is
     below `settled_ms` was read again after the settle delays and is complete. With `from_oldest`
     the log is to be read again from its oldest change, if it still has all behind the frontier.
+    `ttl_seconds` is the shortest time for which the log is known to keep a row from the frontier
+    on, 0 for ever; a row keeps the time to live that the log had when it was written. None is not
+    known.
     """
 
     log_id: str
@@ -71,6 +74,13 @@ class Position:
     frontier_ms: int
     settled_ms: int = 0
     from_oldest: bool = False
+    ttl_seconds: int | None = None
+
+
+def shortest_ttl(*ttls_seconds: int | None) -> int | None:
+    """The shortest time to live; 0 is for ever, and None is not known."""
+    known = [ttl for ttl in ttls_seconds if ttl is not None]
+    return min(filter(None, known), default=0) if known else None
 
 
 def uuid_time_us(raw: bytes) -> int:

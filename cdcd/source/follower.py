@@ -301,6 +301,7 @@ class Follower:
         """Read the next window, if one is due; gives the seconds to wait before the next step."""
         around, table, generations = self._around, self._table, self._generations
         progress, now_ms = standing.progress, around.clock.now_ms()
+        progress.keep(table.options.ttl_seconds, now_ms)
         for position in progress.positions.values():
             check_saved(table, generations, position, now_ms)
         if self._held:
@@ -344,7 +345,7 @@ class Follower:
 
     def _report(self, standing: Standing, now_ms: int) -> None:
         board, name = self._around.board, self._table.spec.full_name
-        frontier_ms, ttl_seconds = standing.progress.frontier_ms, self._table.options.ttl_seconds
+        frontier_ms, ttl_seconds = standing.progress.frontier_ms, standing.progress.ttl_seconds
         board.frontier(name, frontier_ms)
         board.settled(name, standing.settling.settled_ms)
         if ttl_seconds:

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from cdcd.model.errors import TableStopped
 from cdcd.model.fingerprint import cell_of
-from cdcd.model.position import Generation, Position, Window
+from cdcd.model.position import Generation, Position, Window, shortest_ttl
 from cdcd.source.catalog import SourceTable
 from cdcd.source.windows import generation_at, generation_end, next_window, retained_from
 
@@ -44,7 +44,8 @@ def first_position(
     at_head = max(generations[0].start_ms, cell_of(head_ms))
     frontier = oldest if start is Start.LOG else at_head
     generation = generation_at(generations, frontier) or generations[0]
-    return Position(table.log_id, generation.start_ms, frontier, frontier)
+    ttl_seconds = table.options.ttl_seconds
+    return Position(table.log_id, generation.start_ms, frontier, frontier, ttl_seconds=ttl_seconds)
 
 
 def oldest_position(
@@ -74,12 +75,16 @@ def check_saved(
     if all(g.start_ms != position.generation_ms for g in generations):
         message = "the stream generation that it was last read in is gone"
         raise TableStopped(name, message, hint, needs_snapshot=True)
-    retained = retained_from(now_ms, table.options.ttl_seconds)
+    ttl_seconds = table.options.ttl_seconds
+    # Rows keep the time to live of their write, whatever the log's is now.
+    shortest = shortest_ttl(position.ttl_seconds, ttl_seconds) or 0
+    retained = retained_from(now_ms, shortest)
     if retained is not None and position.frontier_ms < retained:
         behind = (now_ms - position.frontier_ms) // 1000
+        keeps = "keeps rows" if shortest == ttl_seconds else "kept rows of that time"
         message = (
-            f"it was last read {behind} s ago, and its CDC log keeps rows for"
-            f" {table.options.ttl_seconds} s: changes in between are gone"
+            f"it was last read {behind} s ago, and its CDC log {keeps} for"
+            f" {shortest} s: changes in between are gone"
         )
         raise TableStopped(name, message, hint, needs_snapshot=True)
 
@@ -97,6 +102,10 @@ class Progress:
 
     def __init__(self, positions: Mapping[int, Position]) -> None:
         self._positions = dict(positions)
+        self._ttl_seconds: int | None = None
+        # When the log's time to live became what it is, or was first looked at.
+        self._ttl_since_ms = 0
+        self._is_ttl_new = False
 
     @property
     def positions(self) -> Mapping[int, Position]:
@@ -107,6 +116,27 @@ class Progress:
     def frontier_ms(self) -> int:
         """The hindmost lane's frontier."""
         return min(p.frontier_ms for p in self._positions.values())
+
+    @property
+    def ttl_seconds(self) -> int:
+        """For how long what is to be read is kept at least; 0 for ever."""
+        return shortest_ttl(*(p.ttl_seconds for p in self._positions.values())) or 0
+
+    def keep(self, ttl_seconds: int, now_ms: int) -> None:
+        """The log keeps what is written from now on for so long. What a lane has to read from
+        before may be kept for a shorter time.
+        """
+        if ttl_seconds != self._ttl_seconds:
+            self._ttl_seconds, self._ttl_since_ms = ttl_seconds, now_ms
+            self._is_ttl_new = True
+        if not self._is_ttl_new:
+            return
+        since_ms = self._ttl_since_ms
+        for lane, position in self._positions.items():
+            before = position.ttl_seconds if position.frontier_ms < since_ms else None
+            shortest = shortest_ttl(before, ttl_seconds)
+            self._positions[lane] = replace(position, ttl_seconds=shortest)
+        self._is_ttl_new = self.frontier_ms < since_ms
 
     def hindmost(self) -> frozenset[int]:
         """The lanes that stand at the hindmost frontier."""

@@ -70,7 +70,10 @@ def decode_position(value: bytes) -> Position:
         _int(fields, f"{name}_ms") for name in ("generation", "frontier", "settled")
     )
     from_oldest = fields.get("from_oldest") is True
-    return Position(_text(fields, "log_id"), generation, frontier, settled, from_oldest)
+    position = Position(_text(fields, "log_id"), generation, frontier, settled, from_oldest)
+    if fields.get("ttl_seconds") is None:  # or a release that did not save it yet
+        return position
+    return replace(position, ttl_seconds=_int(fields, "ttl_seconds"))
 
 
 def cell_key(table: str, start_ms: int) -> bytes:

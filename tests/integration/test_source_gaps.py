@@ -110,3 +110,26 @@ async def test_cdc_off_and_on_while_nobody_reads(ks: Keyspace, session: Session)
     ks.execute("ALTER TABLE $ks.t WITH cdc = {'enabled': false}")
     ks.execute(f"ALTER TABLE $ks.t WITH {CDC}")
     assert await unseen() == (log_id, True)
+
+
+async def test_a_ttl_that_was_raised_while_nobody_reads(
+    plain: DriverSession, session: Session
+) -> None:
+    """Rows that were written while the log kept them for a day are missed after it, although the
+    log keeps rows for two days by now.
+    """
+    with keyspace(plain, "vnodes") as ks:
+        ks.execute(f"CREATE TABLE $ks.t (p int PRIMARY KEY, v int) WITH {CDC}")
+        name, recorder = f"{ks.name}.t", Recorder()
+        async with running(session, name, recorder):
+            ks.execute("UPDATE $ks.t SET v = 0 WHERE p = 0")
+            await until(lambda: len(recorder.events) == 1)
+        day_ms = 24 * 3_600_000
+        recorder.positions[name] = {
+            lane: replace(position, frontier_ms=position.frontier_ms - day_ms)
+            for lane, position in recorder.positions[name].items()
+        }
+        ks.execute("ALTER TABLE $ks.t WITH cdc = {'enabled': true, 'ttl': 172800}")
+        again = restarted(recorder)
+        async with running(session, name, again) as board:
+            await until(lambda: state_of(board, name) is TableState.NEEDS_SNAPSHOT)

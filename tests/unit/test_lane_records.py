@@ -57,8 +57,16 @@ def test_positions_come_back(
     log_id: str, generation_ms: int, frontier_ms: int, from_oldest: bool
 ) -> None:
     """A position is the same after its way through the topic."""
-    position = Position(log_id, generation_ms, frontier_ms, from_oldest=from_oldest)
-    assert decode_position(encode_position(position)) == position
+    for ttl_seconds in (None, 0, 86400):
+        position = Position(log_id, generation_ms, frontier_ms, 0, from_oldest, ttl_seconds)
+        assert decode_position(encode_position(position)) == position
+
+
+def test_a_position_without_the_logs_ttl_is_taken_over() -> None:
+    """A position of a release that did not save the log's time to live is read without one."""
+    value = json.loads(encode_position(POSITION))
+    del value["ttl_seconds"]
+    assert decode_position(json.dumps(value).encode()) == POSITION
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cdcd.model.errors import TableStopped
-from cdcd.model.position import Generation, Position
+from cdcd.model.position import Generation, Position, Window
 from cdcd.model.table import CdcOptions
 from cdcd.source.catalog import SourceTable
 from cdcd.source.progress import (
@@ -155,6 +155,42 @@ def test_a_position_behind_the_logs_ttl_is_refused() -> None:
     assert stopped.needs_snapshot
 
 
+def test_rows_keep_the_ttl_of_their_write() -> None:
+    """A position that was saved when the log kept rows for an hour is refused after it, although
+    the log keeps them for a day now, and so it is when the log keeps them for ever.
+    """
+    position = Position(LOG, 0, NOW_MS - HOUR_MS - 1, ttl_seconds=3600)
+    for ttl_seconds in (24 * 3600, 0):
+        with pytest.raises(TableStopped) as stopped:
+            check_saved(source(ttl_seconds), generations(0), position, NOW_MS)
+        assert "kept rows of that time for 3600 s" in stopped.value.message
+        assert stopped.value.needs_snapshot
+    in_time = replace(position, frontier_ms=NOW_MS - HOUR_MS)
+    check_saved(source(24 * 3600), generations(0), in_time, NOW_MS)
+
+
+def test_a_ttl_holds_for_what_was_written_under_it() -> None:
+    """A raised time to live counts for a lane when its frontier has reached the raise, a lowered
+    one at once; and what was saved by a release that saved none goes by the log's.
+    """
+    saved = {0: Position(LOG, 0, 50, ttl_seconds=60), 1: Position(LOG, 0, 90)}
+    progress = Progress(saved)
+
+    def after(ttl_seconds: int, now_ms: int) -> list[int | None]:
+        progress.keep(ttl_seconds, now_ms)
+        return [p.ttl_seconds for p in progress.positions.values()]
+
+    assert after(600, 100) == [60, 600]
+    progress.advance({0}, Generation(0, ()), Window(50, 99))
+    assert after(600, 120) == [60, 600]
+    assert progress.ttl_seconds == 60
+    progress.advance({0, 1}, Generation(0, ()), Window(99, 130))
+    assert after(600, 140) == [600, 600]
+    assert after(0, 150) == [600, 600]
+    assert after(30, 160) == [30, 30]
+    assert progress.ttl_seconds == 30
+
+
 @pytest.mark.parametrize(
     ("frontier_ms", "ttl_seconds"), [(NOW_MS, 3600), (NOW_MS - HOUR_MS, 3600), (0, 0)]
 )
@@ -210,7 +246,7 @@ def test_where_a_table_is_read_again(frontier_ms: int, expected: int) -> None:
     """A table is read again from the oldest retained row, and never from behind its position."""
     saved = Position(LOG, 0, frontier_ms, frontier_ms - 100, from_oldest=True)
     found = oldest_position(source(), generations(0), saved, NOW_MS)
-    assert found == Position(LOG, 0, expected, expected)
+    assert replace(found, ttl_seconds=None) == Position(LOG, 0, expected, expected)
 
 
 def test_lanes_without_a_position() -> None:
