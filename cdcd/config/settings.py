@@ -59,7 +59,8 @@ class ScyllaSettings(Section):
     local_datacenter: str | None = None
     """Data centre to read from; none takes the one of the first node reached."""
     consistency: Literal["ONE", "LOCAL_ONE", "LOCAL_QUORUM", "QUORUM", "ALL"] = "QUORUM"
-    """Consistency of log and base reads; below the writers' level changes may be seen late."""
+    """Consistency of log reads; below the writers' level changes may be seen late. Base tables are
+    read at this level too, but never below `QUORUM`, or `LOCAL_QUORUM` for `LOCAL_ONE`."""
     connect_timeout_seconds: float = Field(5.0, gt=0)
     """Limit for one connection attempt."""
     request_timeout_seconds: float = Field(10.0, gt=0)

@@ -13,7 +13,9 @@ from cdcd.source.together import together
 
 
 class SourceSide:
-    """Reads the base table at the log's consistency. Raises Transient and StatementRefused."""
+    """Reads the base table at the log's consistency or a quorum. Raises Transient and
+    StatementRefused.
+    """
 
     def __init__(
         self, session: Session, part: Part, page_rows: int, in_flight: asyncio.Semaphore
@@ -69,7 +71,7 @@ class SourceSide:
         statement = self._statements.get(where)
         if statement is None:
             text = f"{self._select} WHERE {where}"
-            statement = await self._session.prepare(text, self._page_rows)
+            statement = await self._session.prepare(text, self._page_rows, of_base=True)
             self._statements[where] = statement
         return statement
 

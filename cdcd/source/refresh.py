@@ -1,4 +1,4 @@
-"""The base table as it is now: rows for a refresh, read at the consistency of the log.
+"""The base table as it is now: rows for a refresh, read at the log's consistency or a quorum.
 
 A partition or token range that has more rows than a read may bring is cut: the read brings the
 first of them, and says what is left. A partition is cut behind a row, in clustering order, and what
@@ -209,7 +209,7 @@ class BaseReader:
         async with self._in_flight:
             statement = self._statements.get(text)
             if statement is None:
-                statement = await self._session.prepare(text, self._page_rows)
+                statement = await self._session.prepare(text, self._page_rows, of_base=True)
                 self._statements[text] = statement
             return [row async for page in self._session.read_raw(statement, bound) for row in page]
 

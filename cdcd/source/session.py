@@ -68,6 +68,13 @@ def partition_token(serialized_key: bytes) -> int:
     return token
 
 
+def base_consistency(level: str) -> str:
+    """The level to read a base table at, where logs are read at `level`. Never below a quorum: what
+    one replica lacks in the log is found when it is read again, but a refresh is read once.
+    """
+    return {"ONE": "QUORUM", "LOCAL_ONE": "LOCAL_QUORUM"}.get(level, level)
+
+
 class _RawResult(ProtocolHandler.message_types_by_opcode[8]):  # type: ignore[misc]  # 8: RESULT
     """A result whose columns are all read as blobs."""
 
@@ -175,13 +182,15 @@ class Session:
                 failed.append(number)
         return failed
 
-    async def prepare(self, cql: str, page_rows: int) -> Statement:
-        """Prepare a read for `read`."""
+    async def prepare(self, cql: str, page_rows: int, *, of_base: bool = False) -> Statement:
+        """Prepare a read for `read`: of a log, or of a base table."""
         try:
             statement = await asyncio.to_thread(self._raw.prepare, cql)
         except _FAILURES as error:
             raise failure(error, f"preparing {cql}") from error
-        statement.consistency_level = ConsistencyLevel.name_to_value[self._settings.consistency]
+        name = self._settings.consistency
+        level = base_consistency(name) if of_base else name
+        statement.consistency_level = ConsistencyLevel.name_to_value[level]
         statement.fetch_size = page_rows
         statement.is_idempotent = True
         return Statement(cql, statement)

@@ -4,20 +4,25 @@ stays behind.
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
+from cassandra import ConsistencyLevel
 from cassandra.cluster import Session as DriverSession
 
 from cdcd.model.change import ChangeEvent, Operation
 from cdcd.model.position import RING_MAX, RING_MIN, TokenRange
 from cdcd.model.refresh import Partition, Scope, Tokens
 from cdcd.model.table import TableSpec
+from cdcd.reconcile.part import parts_of
+from cdcd.reconcile.source_side import SourceSide
 from cdcd.sink.ranges import Ranges
 from cdcd.sink.target import targets_of
 from cdcd.source.catalog import find, read_schema
 from cdcd.source.refresh import BaseReader
-from cdcd.source.session import Session
-from tests.integration.keyspaces import CDC, Keyspace, keyspace
+from cdcd.source.session import Session, Statement
+from tests.integration.keyspaces import CDC, Keyspace, keyspace, settings_of
+from tests.stack import Stack
 
 RING = Tokens(TokenRange(RING_MIN - 1, RING_MAX))
 Rows = dict[tuple[object, ...], dict[str, object]]
@@ -138,3 +143,27 @@ async def test_rows_say_when_they_expire(ks: Keyspace, session: Session) -> None
     assert lives[1,] is not None
     assert newest.left + 95 <= lives[1,] <= newest.left + 101
     assert found.expires_in_seconds is None
+
+
+class Levels(Session):
+    """A session that keeps the levels of what it prepared."""
+
+    async def prepare(self, *args: Any, **kwargs: Any) -> Statement:
+        """Prepare a read."""
+        self.levels: set[int] = getattr(self, "levels", set())
+        statement = await super().prepare(*args, **kwargs)
+        self.levels.add(statement.prepared.consistency_level)
+        return statement
+
+
+async def test_bases_are_read_at_a_quorum(mixed: str, stack: Stack) -> None:
+    """Where logs are read at ONE, refreshes and comparisons read base tables at QUORUM."""
+    async with Levels.open(settings_of(stack, consistency="ONE")) as session:
+        reader = await reader_of(session, mixed)
+        await read_all(reader, RING, 10)
+        assert session.levels == {ConsistencyLevel.QUORUM}
+        session.levels.clear()
+        (part, _) = parts_of(reader.table, targets_of(reader.table, "s"))
+        side = SourceSide(session, part, 10, asyncio.Semaphore(1))
+        assert [row async for page in side.scan(RING.range) for row in page] != []
+        assert session.levels == {ConsistencyLevel.QUORUM}

@@ -246,7 +246,7 @@ class Reads:
         table = Table(mutations)
         self._rows, self._statics = table.rows(), table.statics()
 
-    async def prepare(self, cql: str, _: int) -> str:
+    async def prepare(self, cql: str, _: int, *, of_base: bool = False) -> str:
         """A statement is its text."""
         return cql
 

@@ -165,7 +165,7 @@ class World:
         await asyncio.sleep(self.chance.uniform(0, 0.01))
         return tuple(g for published, g in self.generations if published <= now_ms())
 
-    async def prepare(self, cql: str, _: int) -> Statement:
+    async def prepare(self, cql: str, _: int, *, of_base: bool = False) -> Statement:
         """A statement is its text."""
         return Statement(cql, None)
 

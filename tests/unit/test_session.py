@@ -18,7 +18,7 @@ from cassandra.connection import ConnectionShutdown
 from cassandra.protocol import ServerError, SyntaxException, TruncateError
 
 from cdcd.model.errors import CdcdError, ConfigurationError, Transient
-from cdcd.source.session import StatementRefused, _pages, failure
+from cdcd.source.session import StatementRefused, _pages, base_consistency, failure
 
 
 class FailedQuery:
@@ -80,3 +80,18 @@ def test_a_password_is_never_in_a_message() -> None:
     """The message about a wrong password has nothing of the server's answer in it."""
     found = failure(all_hosts(AuthenticationFailed("secret")), "connecting")
     assert "secret" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("level", "base"),
+    [
+        ("ONE", "QUORUM"),
+        ("LOCAL_ONE", "LOCAL_QUORUM"),
+        ("LOCAL_QUORUM", "LOCAL_QUORUM"),
+        ("QUORUM", "QUORUM"),
+        ("ALL", "ALL"),
+    ],
+)
+def test_a_base_is_never_read_below_a_quorum(level: str, base: str) -> None:
+    """The level of base reads is the log's, or the quorum of the same replicas."""
+    assert base_consistency(level) == base
