@@ -57,7 +57,7 @@ class ScyllaSettings(Section):
     password: SecretStr | None = None
     """Password of that user."""
     local_datacenter: str | None = None
-    """Data centre to read from; none takes the one of the first node reached."""
+    """Data centre whose nodes are asked; none takes the one of the first node reached."""
     consistency: Literal["ONE", "LOCAL_ONE", "LOCAL_QUORUM", "QUORUM", "ALL"] = "QUORUM"
     """Consistency of log reads; below the writers' level changes may be seen late. Base tables are
     read at this level too, but never below `QUORUM`, or `LOCAL_QUORUM` for `LOCAL_ONE`."""

@@ -35,7 +35,7 @@ from cassandra.cluster import Session as DriverSession
 from cassandra.connection import ConnectionException
 from cassandra.cqltypes import BytesType
 from cassandra.metadata import Murmur3Token
-from cassandra.policies import DCAwareRoundRobinPolicy, RoundRobinPolicy, TokenAwarePolicy
+from cassandra.policies import DCAwareRoundRobinPolicy, TokenAwarePolicy
 from cassandra.protocol import ErrorMessage, ProtocolHandler, SyntaxException
 from cassandra.query import (
     BoundStatement,
@@ -214,6 +214,12 @@ class Session:
             yield page
 
 
+def nodes_to_ask(settings: ScyllaSettings) -> TokenAwarePolicy:
+    """The nodes of one data centre, in turn."""
+    # Without a name the driver takes the data centre of the first node that it reaches.
+    return TokenAwarePolicy(DCAwareRoundRobinPolicy(settings.local_datacenter or ""))
+
+
 def _cluster(settings: ScyllaSettings) -> Cluster:
     # Hosts that are away are the caller's to report; the driver's own words would only repeat it.
     logging.getLogger("cassandra").setLevel(logging.CRITICAL)
@@ -221,15 +227,11 @@ def _cluster(settings: ScyllaSettings) -> Cluster:
     if settings.username is not None:
         password = settings.password.get_secret_value() if settings.password else ""
         auth = PlainTextAuthProvider(settings.username, password)
-    child = (
-        DCAwareRoundRobinPolicy(local_dc=settings.local_datacenter)
-        if settings.local_datacenter
-        else RoundRobinPolicy()
-    )
+    policy = nodes_to_ask(settings)
 
     def profile(row_factory: Any) -> ExecutionProfile:
         return ExecutionProfile(
-            load_balancing_policy=TokenAwarePolicy(child),
+            load_balancing_policy=policy,
             request_timeout=settings.request_timeout_seconds,
             row_factory=row_factory,
         )

@@ -1,7 +1,9 @@
 """What the driver's failures become, without a server that fails."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from cassandra import (
@@ -14,11 +16,20 @@ from cassandra import (
     Unavailable,
 )
 from cassandra.cluster import NoHostAvailable
-from cassandra.connection import ConnectionShutdown
+from cassandra.connection import ConnectionShutdown, DefaultEndPoint
+from cassandra.policies import SimpleConvictionPolicy
+from cassandra.pool import Host
 from cassandra.protocol import ServerError, SyntaxException, TruncateError
 
+from cdcd.config.settings import ScyllaSettings
 from cdcd.model.errors import CdcdError, ConfigurationError, Transient
-from cdcd.source.session import StatementRefused, _pages, base_consistency, failure
+from cdcd.source.session import (
+    StatementRefused,
+    _pages,
+    base_consistency,
+    failure,
+    nodes_to_ask,
+)
 
 
 class FailedQuery:
@@ -95,3 +106,24 @@ def test_a_password_is_never_in_a_message() -> None:
 def test_a_base_is_never_read_below_a_quorum(level: str, base: str) -> None:
     """The level of base reads is the log's, or the quorum of the same replicas."""
     assert base_consistency(level) == base
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [(None, {"10.0.1.1", "10.0.1.2"}), ("west", {"10.0.2.1", "10.0.2.2"})],
+)
+def test_one_data_centre_is_asked(named: str | None, expected: set[str]) -> None:
+    """Queries go to the nodes of the data centre that is named, or else of the first node that is
+    reached.
+    """
+    policy = nodes_to_ask(ScyllaSettings(local_datacenter=named))
+    addresses = [f"10.0.{centre}.{number}" for number in (1, 2) for centre in (1, 2)]
+    hosts = [Host(DefaultEndPoint(a), SimpleConvictionPolicy, host_id=uuid4()) for a in addresses]
+    policy.populate(SimpleNamespace(metadata=None), hosts)
+    # As the driver does when it has connected: what it knows of the node itself comes first.
+    for host in hosts:
+        policy.on_down(host)
+        host.set_location_info({"1": "east", "2": "west"}[host.address.split(".")[2]], "rack")
+        policy.on_up(host)
+    for _ in addresses:
+        assert {host.address for host in policy.make_query_plan()} == expected
