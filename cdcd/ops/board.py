@@ -3,6 +3,7 @@
 All calls are cheap, never wait and never fail, and come from the event loop's thread.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -187,6 +188,16 @@ class Board:
     def asked_to_repair(self, table: str, rows: int) -> None:
         """Rows that differ were asked to be refreshed."""
         self.metrics.repairs.labels(table).inc(rows)
+
+    def compared(self, table: str, wrong: int | None, at_seconds: float) -> None:
+        """What the latest comparisons of a table found, None where they do not know, and when."""
+        self.metrics.wrong_rows.labels(table).set(math.nan if wrong is None else wrong)
+        self.metrics.reconciled_seconds.labels(table).set(at_seconds)
+
+    def not_compared(self, table: str) -> None:
+        """The table is no longer one that is compared."""
+        self.metrics.wrong_rows.remove(table)
+        self.metrics.reconciled_seconds.remove(table)
 
     def snapshot(self) -> Status:
         """The board as it stands."""

@@ -211,6 +211,16 @@ class Metrics:
         self.repairs = self._counter(
             "cdcd_repairs", "Refreshes that verification has asked for.", "table"
         )
+        self.wrong_rows = self._gauge(
+            "cdcd_reconcile_wrong_rows",
+            "Rows that the latest `cdcd reconcile` left different; NaN where it did not see all.",
+            "table",
+        )
+        self.reconciled_seconds = self._gauge(
+            "cdcd_reconcile_timestamp_seconds",
+            "When the latest `cdcd reconcile` of all of the table's rows ended.",
+            "table",
+        )
 
     def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
         self.lines.append(Line(f"{name}_total", "counter", labels, help_text))

@@ -31,6 +31,7 @@ from cdcd.ops.retry import Backoff, retrying
 from cdcd.ops.status import StageState, TableState
 from cdcd.sink import offsets
 from cdcd.sink.carrier import Carrier
+from cdcd.sink.comparisons import Comparisons
 from cdcd.sink.pool import Pool, Rejected, TargetBroken
 from cdcd.sink.position_checks import check_compacted, check_offset, check_topic
 from cdcd.sink.schema import prepare_database
@@ -105,9 +106,12 @@ async def run(plan: Plan, board: Board) -> None:
             plan.tables,
             plan.tracing,
         )
+        comparisons = Comparisons(pool, plan.name, plan.directions, board)
         sink = _Sink(plan, tools, consumer)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(carrier.run(plan.sink.retry_seconds_max))
+            retry_seconds_max = plan.sink.retry_seconds_max
+            tasks.create_task(carrier.run(retry_seconds_max))
+            tasks.create_task(comparisons.run(retry_seconds_max))
             tasks.create_task(sink.follow_catalog(tasks))
             tasks.create_task(sink.feed())
 

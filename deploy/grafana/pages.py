@@ -1,5 +1,6 @@
 """What the dashboards show. Every metric of `docs/METRICS.md` is in a panel, which a test holds."""
 
+from comparisons import comparisons
 from copies import copies
 from panels import (
     RATE,
@@ -80,25 +81,6 @@ def _correctness(by: str) -> Row:
                 "Left out on purpose",
                 "Changes that the settings leave out, in a second, by reason.",
                 (rate("cdcd_dropped_changes_total", "reason"),),
-            ),
-            Graph(
-                "Verified in the last day",
-                "The share of rows that continuous verification has compared.",
-                (Query(f"min by ({by}) (cdcd_verified_share)", legend),),
-                "percentunit",
-            ),
-            Graph(
-                "Verification's pace",
-                "Rows compared in a second.",
-                (rate("cdcd_verified_rows_total", by),),
-            ),
-            Graph(
-                "Differences and repairs",
-                "Rows found different, and refreshes asked for, in an hour.",
-                (
-                    Query("sum by (kind) (increase(cdcd_differences_total[1h]))", "{{kind}}"),
-                    Query("sum(increase(cdcd_repairs_total[1h]))", "repairs"),
-                ),
             ),
         ),
     )
@@ -282,7 +264,16 @@ OVERVIEW = Page(
     "cdcd-overview",
     "cdcd: overview",
     "All tables and workers of a pipeline.",
-    (_STATE, _TABLES, _FLOW, _LATENCIES, _WORK, _correctness("table"), copies("table")),
+    (
+        _STATE,
+        _TABLES,
+        _FLOW,
+        _LATENCIES,
+        _WORK,
+        _correctness("table"),
+        comparisons("table"),
+        copies("table"),
+    ),
 )
 
 TABLE = Page(
@@ -374,6 +365,7 @@ TABLE = Page(
         ),
         _LATENCIES,
         _correctness("instance"),
+        comparisons("instance"),
         copies("instance"),
     ),
     one_table=True,

@@ -1,6 +1,7 @@
 """Targets and cdcd's own tables: made once, compared before use, never bent to fit."""
 
 import asyncio
+import time
 import uuid
 from typing import Any
 
@@ -12,11 +13,13 @@ from cdcd.config.tables import TableSettings
 from cdcd.model.control import Control
 from cdcd.model.errors import ConfigurationError, TableStopped
 from cdcd.model.table import TableSpec
+from cdcd.ops.board import Board
 from cdcd.ops.directions import Directions
 from cdcd.ops.status import TableState
 from cdcd.reconcile.ledger import Ledger
 from cdcd.reconcile.part import parts_of
 from cdcd.reconcile.result import TableResult
+from cdcd.sink.comparisons import Comparisons
 from cdcd.sink.pool import Pool
 from cdcd.sink.schema import (
     Place,
@@ -272,3 +275,40 @@ async def test_a_comparison_that_was_cut_proves_nothing(feed: Feed) -> None:
     await _compared(feed, PLAIN, TableResult("ks.plain", 4, 5, left=(0, 1, 0), is_cut=True))
     assert (await rows_of(feed, VALIDATION))[1] == ("total", "different", 4, 5)
     assert await rows_of(feed, COMPLETE) == [(False, "80.0000")]
+
+
+async def test_comparisons_are_metrics(feed: Feed) -> None:
+    """A worker shows how many rows a table's latest comparison left different, and when that was;
+    what was cut is no number, and nothing is said of a table that was never compared.
+    """
+    await prepare(feed)
+    await prepare(feed, table("other", "p:id int"))
+    for result, shown in (
+        (TableResult("ks.plain", 5, 5, different=4, left=(1, 0, 2)), "3.0"),
+        (TableResult("ks.plain", 5, 5, is_cut=True), "nan"),
+    ):
+        await _compared(feed, PLAIN, result)
+        async with sinking(feed.plan()) as board:
+            await eventually(lambda: _sample(board, "wrong_rows", "ks.plain"), shown)
+            ended = float(await _sample(board, "timestamp_seconds", "ks.plain"))
+            assert 0 <= time.time_ns() / 1e9 - ended < 600
+            assert await _sample(board, "wrong_rows", "ks.other") == "None"
+
+
+async def test_a_removed_table_is_not_compared_any_more(feed: Feed) -> None:
+    """What was shown of it goes, so that its last comparison does not grow old for ever."""
+    await prepare(feed)
+    await _compared(feed, PLAIN, TableResult("ks.plain", 5, 5))
+    directions, board = Directions(Control(("ks.*",))), Board(feed.pipeline, "one")
+    async with Pool(PostgresSettings(dsn=feed.postgres), "test") as pool:
+        shown = Comparisons(pool, feed.pipeline, directions, board)
+        await shown.look()
+        assert await _sample(board, "wrong_rows", "ks.plain") == "0.0"
+        directions.give(Control(("ks.other",)))
+        await shown.look()
+        assert await _sample(board, "wrong_rows", "ks.plain") == "None"
+
+
+async def _sample(board: Board, name: str, table: str) -> str:
+    registry = board.metrics.registry
+    return str(registry.get_sample_value(f"cdcd_reconcile_{name}", {"table": table}))

@@ -4,6 +4,8 @@ import asyncio
 import itertools
 import json
 import re
+import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable
@@ -80,6 +82,8 @@ def daemon(place: Place, make_table: Callable[[str], None]) -> Daemon:
     made = place.daemon("--table", f"{place.name}.t", start="snapshot")
     made.start()
     wait_until(lambda: _applied(made) >= ROWS, "all rows applied")
+    command = [sys.executable, "-m", "cdcd", "-c", str(place.config()), "reconcile", "verify"]
+    subprocess.run([*command, "--all-tables", "--name", place.name], check=True)
     _target(place, "ALTER TABLE $t ADD CHECK (v >= 0)")
     return made
 
