@@ -3,6 +3,8 @@
 import struct
 from dataclasses import dataclass
 
+from cdcd.model.destination import Destination
+
 RING_MIN = -(2**63)
 RING_MAX = 2**63 - 1
 
@@ -65,8 +67,8 @@ class Position:
     below `settled_ms` was read again after the settle delays and is complete. With `from_oldest`
     the log is to be read again from its oldest change, if it still has all behind the frontier.
     `ttl_seconds` is the shortest time for which the log is known to keep a row from the frontier
-    on, 0 for ever; a row keeps the time to live that the log had when it was written. None is not
-    known.
+    on, 0 for ever; a row keeps the time to live that the log had when it was written.
+    `destination` is where the changes below the frontier went. None is not known.
     """
 
     log_id: str
@@ -75,6 +77,7 @@ class Position:
     settled_ms: int = 0
     from_oldest: bool = False
     ttl_seconds: int | None = None
+    destination: Destination | None = None
 
 
 def shortest_ttl(*ttls_seconds: int | None) -> int | None:

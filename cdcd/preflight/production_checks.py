@@ -15,7 +15,7 @@ from cdcd.source.catalog import find, read_schema
 from cdcd.source.session import Session, StatementRefused
 from cdcd.transport.brokers import Brokers
 from cdcd.transport.topic_facts import TopicFacts
-from cdcd.transport.topics import table_of_topic
+from cdcd.transport.topics import dead_letter_topic, table_of_topic
 
 Check = Callable[[Any, Settings, Sequence[str]], Awaitable[list[Finding]]]
 
@@ -162,8 +162,11 @@ async def topics(brokers: Brokers, settings: Settings, _: Sequence[str]) -> list
     )
     for name, topic in sorted(found.items()):
         findings += production.judge_topic(f"topic {name}", topic.copies, topic.settings)
+        facts = TopicFacts("", 0, topic.settings)
+        if name == dead_letter_topic(settings.name):
+            weak = facts.letters_warnings(kafka.topic_retention_hours, 0)
+            findings += [production.weak_topic(f"topic {name}", words) for words in weak]
         if table_of_topic(settings.name, name):
-            facts = TopicFacts("", 0, topic.settings)
             weak = facts.warnings(kafka.topic_retention_hours, 0)
             findings += [
                 production.weak_topic(f"topic {name}", words) for words in [*facts.faults, *weak]

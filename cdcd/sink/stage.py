@@ -79,6 +79,15 @@ class Plan:
     tracing: "Tracing | None" = None
 
 
+async def _make_dead_letter_topic(plan: Plan) -> None:
+    name, kafka, topics = dead_letter_topic(plan.name), plan.kafka, Topics(plan.kafka)
+    await topics.make_dead_letter_topic(name)
+    facts = await topics.facts(name)
+    limits = kafka.topic_retention_hours, kafka.topic_min_insync_replicas
+    for setting in facts.letters_warnings(*limits):
+        log.warning("a topic's setting", topic=name, setting=setting)
+
+
 async def run(plan: Plan, board: Board) -> None:
     """Apply the pipeline's changes until cancelled."""
     schema = plan.postgres.target_schema
@@ -91,7 +100,7 @@ async def run(plan: Plan, board: Board) -> None:
             ChangeConsumer(plan.kafka, plan.name, plan.instance)
         )
         requests = await opened.enter_async_context(Requests(plan.kafka, plan.name, plan.lanes))
-        await Topics(plan.kafka).make_dead_letter_topic(dead_letter_topic(plan.name))
+        await _make_dead_letter_topic(plan)
         carrier = Carrier(pool, plan.kafka, plan.name, plan.instance, board)
         tools = Tools(
             plan.name,

@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from cdcd.model.change import Batch, ChangeEvent, Reading
+from cdcd.model.destination import Destination, check_destination
 from cdcd.model.errors import TableStopped, Transient, leading
 from cdcd.model.fingerprint import cell_of
 from cdcd.model.lane import LaneSet
 from cdcd.model.position import Generation, Position
 from cdcd.model.refresh import Request
 from cdcd.ops.logs import get_logger
-from cdcd.ops.retry import Backoff
+from cdcd.ops.retry import Backoff, retrying
 from cdcd.ops.status import StageState
 from cdcd.source.catalog import SourceTable
 from cdcd.source.confidence import Confidence
@@ -162,7 +163,8 @@ class Follower:
         saved before anything is read, and a restart begins at the same place.
         """
         around, saved, now_ms = self._around, self._saved, self._around.clock.now_ms()
-        copied = self._to_reset(now_ms)
+        destination = await self._destination()
+        copied = self._to_reset(now_ms, destination)
         again = {lane for lane, p in saved.positions.items() if p.from_oldest} - copied
         reset = copied | again
         positions = {lane: p for lane, p in saved.positions.items() if lane not in reset}
@@ -175,7 +177,8 @@ class Follower:
         new = missing(around.lanes.owned, positions)
         cells = dict(saved.cells)
         if new:
-            first = {lane: self._first(lane, now_ms, again=lane in again) for lane in new}
+            found = {lane: self._first(lane, now_ms, again=lane in again) for lane in new}
+            first = {lane: replace(p, destination=destination) for lane, p in found.items()}
             positions |= first
             # What was published before a lane's new beginning is not looked at again. The cell that
             # it begins in is, all of it, and its fingerprint says what was published of that. Lanes
@@ -186,6 +189,8 @@ class Follower:
             asked = self._copies_of(new - again - self._stops.begun_anew, now_ms)
             batch = Batch(self._table.spec, (), first, save=True, cells=gone, asked=asked)
             await around.hand_on(batch)
+        # What an older release has saved does not say where its changes went.
+        positions = {lane: replace(p, destination=destination) for lane, p in positions.items()}
         self._committed_ms = min(position.frontier_ms for position in positions.values())
         settled = {lane: position.settled_ms for lane, position in positions.items()}
         settings, lanes = around.settings, around.lanes.lanes
@@ -198,7 +203,16 @@ class Follower:
             ListedRefreshes(saved.listed, lanes, settings.refreshes_listed_max),
         )
 
-    def _to_reset(self, now_ms: int) -> frozenset[int]:
+    async def _destination(self) -> Destination | None:
+        """Where the changes go, as soon as it is known. Raises TableStopped."""
+
+        def on_retry(_attempt: int, _pause: float, error: Transient) -> None:
+            self._around.board.retried(STAGE, str(error))
+
+        ask = partial(self._around.destination, self._table.spec)
+        return await retrying(ask, Backoff(), on_retry=on_retry)
+
+    def _to_reset(self, now_ms: int, destination: Destination | None) -> frozenset[int]:
         """The lanes whose position is to be made anew: changes are missing, and all of the lane is
         to be copied. Raises TableStopped where changes are missing and it is not.
         """
@@ -207,6 +221,9 @@ class Follower:
         for lane, position in self._saved.positions.items():
             try:
                 check_saved(self._table, self._generations, position, now_ms)
+                # Lanes that are read again from the oldest change leave nothing behind.
+                before = destination if position.from_oldest else position.destination
+                check_destination(self._table.spec.full_name, before, destination)
             except TableStopped:
                 if lane not in copied:
                     raise

@@ -112,6 +112,9 @@ class Changes:
     async def prepare(self, _: TableSpec) -> None:
         """Nothing to make."""
 
+    async def destination(self, _: TableSpec) -> None:
+        """Whoever iterates is the only one."""
+
     async def published(self, _table: TableSpec, _window: Window) -> frozenset[int]:
         """Nobody remembers: where hashes are forgotten, changes come again as late ones."""
         return frozenset()

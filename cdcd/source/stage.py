@@ -13,6 +13,7 @@ from typing import Protocol
 
 from cdcd.config.settings import SourceSettings
 from cdcd.model.change import Batch
+from cdcd.model.destination import Destination
 from cdcd.model.errors import TableStopped, Transient
 from cdcd.model.lane import Assignment, LanesLost
 from cdcd.model.position import Generation, Window
@@ -50,6 +51,11 @@ class Lanes(Protocol):
 
     async def prepare(self, table: TableSpec) -> None:
         """Make ready for the changes of a table as it is now. Raises TableStopped, Transient."""
+
+    async def destination(self, table: TableSpec) -> Destination | None:
+        """Where the changes of a table go, which is made if it is not there. None is not known, and
+        the same for ever. Raises TableStopped, Transient.
+        """
 
     async def requests(self, assignment: Assignment) -> Sequence[Request]:
         """Wait for requests that came after the assignment's own."""
@@ -114,6 +120,7 @@ async def _follow(source: Source, lanes: Lanes, assignment: Assignment) -> None:
         prepare=lanes.prepare,
         hand_on=batches.put,
         full_rows=source.full_rows,
+        destination=lanes.destination,
     )
     async with asyncio.TaskGroup() as group:
         start = source.start

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from cdcd.config.settings import SourceSettings
 from cdcd.model.change import Batch
+from cdcd.model.destination import Destination
 from cdcd.model.fingerprint import Cell, Fingerprint
 from cdcd.model.lane import LaneSet
 from cdcd.model.position import Generation, Position, Window
@@ -25,11 +26,16 @@ def _never(_: str) -> bool:
     return False
 
 
+async def _unknown(_: TableSpec) -> Destination | None:
+    return None
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """Clients, limits and ways out. `generations` reads a table's list anew, `prepare` makes ready
     for a table's changes, `hand_on` queues a batch for publishing, `published` reads back the
-    hashes of published rows, and `full_rows` says whose changes are to come with whole rows.
+    hashes of published rows, `full_rows` says whose changes are to come with whole rows, and
+    `destination` where they go.
     """
 
     session: Session
@@ -45,6 +51,7 @@ class Surroundings:
     hand_on: Callable[[Batch], Awaitable[None]]
     published: Callable[[TableSpec, Window], Awaitable[frozenset[int]]]
     full_rows: Callable[[str], bool] = _never
+    destination: Callable[[TableSpec], Awaitable[Destination | None]] = _unknown
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from cdcd.model.errors import CdcdError, Transient
 from cdcd.transport.dead_letter_record import headers_of
 from cdcd.transport.kafka import client_properties, failure, is_fenced
 from cdcd.transport.thread import OneThread, calls_seconds_max
-from cdcd.transport.topic_facts import RECORD_BYTES_MAX
-from cdcd.transport.topics import HEADERS_BYTES_MAX, dead_letter_topic
+from cdcd.transport.topic_facts import HEADERS_BYTES_MAX, RECORD_BYTES_MAX
+from cdcd.transport.topics import dead_letter_topic
 
 _DOING = "writing dead letters"
 

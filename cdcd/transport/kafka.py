@@ -50,6 +50,8 @@ def client_properties(settings: KafkaSettings, role: str, **extra: object) -> di
         "error_cb": _ignore,
         **extra,
         **settings.properties,
+        # A producer's default would have a topic that was deleted come back with other settings.
+        "allow.auto.create.topics": False,
     }
 
 

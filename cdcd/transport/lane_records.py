@@ -14,6 +14,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from cdcd.model.control import Pause
+from cdcd.model.destination import Destination
 from cdcd.model.errors import ConfigurationError, InvariantBroken
 from cdcd.model.fingerprint import Fingerprint
 from cdcd.model.position import Position, TokenRange
@@ -71,9 +72,19 @@ def decode_position(value: bytes) -> Position:
     )
     from_oldest = fields.get("from_oldest") is True
     position = Position(_text(fields, "log_id"), generation, frontier, settled, from_oldest)
-    if fields.get("ttl_seconds") is None:  # or a release that did not save it yet
-        return position
-    return replace(position, ttl_seconds=_int(fields, "ttl_seconds"))
+    # Releases that did not save them yet left them out.
+    if fields.get("ttl_seconds") is not None:
+        position = replace(position, ttl_seconds=_int(fields, "ttl_seconds"))
+    if fields.get("destination") is not None:
+        position = replace(position, destination=_decode_destination(fields))
+    return position
+
+
+def _decode_destination(fields: dict[str, Any]) -> Destination:
+    match fields["destination"]:
+        case {"topic_id": str(topic_id), "partitions": int(partitions)}:
+            return Destination(topic_id, partitions)
+    raise _foreign()
 
 
 def cell_key(table: str, start_ms: int) -> bytes:

@@ -10,6 +10,7 @@ from cdcd.config.settings import KafkaSettings
 from cdcd.model.control import Control, Pause
 from cdcd.model.errors import ConfigurationError
 from cdcd.model.position import Position
+from cdcd.ops.logs import get_logger
 from cdcd.transport.control import begin_control
 from cdcd.transport.lane_records import (
     PAUSES_KEY,
@@ -21,6 +22,8 @@ from cdcd.transport.lane_records import (
 )
 from cdcd.transport.topic_reader import TopicReader
 from cdcd.transport.topics import Topics, lanes_topic, table_of_topic
+
+log = get_logger()
 
 
 @dataclass
@@ -83,6 +86,9 @@ async def settle_tables(
     """
     topic = lanes_topic(pipeline)
     await topics.make_lanes_topic(topic, lanes)
+    facts = await topics.facts(topic)
+    for setting in facts.lanes_warnings(settings.topic_min_insync_replicas):
+        log.warning("a topic's setting", topic=topic, setting=setting)
     wanted = tuple(sorted(set(patterns)))
     state = await read_lanes(settings, pipeline, lanes)
     if not wanted and state.tables is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from cdcd.config.settings import Settings
 from cdcd.model.change import Batch
+from cdcd.model.destination import GONE, Destination, check_destination
 from cdcd.model.lane import Assignment, lane_of
 from cdcd.model.position import Position, Window
 from cdcd.model.refresh import Copied, Request
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
 
 log = get_logger()
 
+# How often the topics that are published in are looked at.
+TOPICS_SECONDS = 5.0
+
 
 class PublishingLanes:
     """A lane log with a publisher."""
@@ -64,6 +68,9 @@ class PublishingLanes:
         self._writers = TableWriters(settings.name, self._topics, registry, settings.tables)
         self._masks = Masks(settings)
         self._publishing = OneThread("publisher", calls_seconds_max(settings.kafka))
+        # What the topics of the tables were when they were last looked at, by name.
+        self._destinations: dict[str, Destination] = {}
+        self._looked_at = time.monotonic()
         self._owned: frozenset[int] = frozenset()
         # The last copies that ended, by table and lane.
         self._copied: dict[str, dict[int, Copied]] = {}
@@ -119,6 +126,12 @@ class PublishingLanes:
         topic = change_topic(self._settings.name, table)
         return await read_back(self._settings.kafka, self._topics, self._registry, topic, window)
 
+    async def destination(self, table: TableSpec) -> Destination:
+        """Where the changes of the table go; its topic is made if it is not there."""
+        found = await self._writers.destination(table)
+        self._destinations[change_topic(self._settings.name, table)] = found
+        return found
+
     async def prepare(self, table: TableSpec) -> None:
         """Make the table's topic and register its schemas.
 
@@ -152,11 +165,24 @@ class PublishingLanes:
         batches = [self._masks.masked(batch) for batch in batches]
         writes = lane_writes(batches, assignment.lanes.lanes)
         if writes:
+            await self._check_destinations(batches)
             await self._commit(assignment, writes, batches)
         for batch in batches:
             await self._take_copied(batch, assignment.lanes.lanes)
             if batch.published is not None:
                 batch.published()
+
+    async def _check_destinations(self, batches: Sequence[Batch]) -> None:
+        """Raise TableStopped where a topic is another one than that which the positions are of."""
+        if time.monotonic() > self._looked_at + TOPICS_SECONDS:
+            names = list(self._destinations)
+            found = await self._topics.destinations(names)
+            self._destinations |= {name: found.get(name, GONE) for name in names}
+            self._looked_at = time.monotonic()
+        for batch in batches:
+            now = self._destinations.get(change_topic(self._settings.name, batch.table))
+            for position in batch.positions.values() if batch.events else ():
+                check_destination(batch.table.full_name, position.destination, now)
 
     async def _take_copied(self, batch: Batch, lanes: int) -> None:
         for copied in batch.copied:

@@ -17,6 +17,7 @@ from confluent_kafka import KafkaException, Producer, TopicPartition
 from cdcd.config.settings import KafkaSettings
 from cdcd.config.tables import TableEntries, settings_of
 from cdcd.model.change import Batch, ChangeEvent, Operation
+from cdcd.model.destination import Destination
 from cdcd.model.errors import TableStopped, Transient
 from cdcd.model.table import TableSpec
 from cdcd.ops.board import wall_clock_ms
@@ -56,7 +57,7 @@ class TableWriter:
         self.table = table
         self.tombstones = tombstones
         self.topic = topic
-        self._partitions = partitions
+        self.partitions = partitions
         # When masks or their key last became others, in milliseconds since 1970; 0 for never.
         self.remasked_ms = 0
         self._pipeline = pipeline
@@ -84,7 +85,7 @@ class TableWriter:
             )
         except IncompatibleSchema as error:
             raise TableStopped(self.table.full_name, error.message, error.hint) from error
-        self._writer = RecordWriter(self.table, self.topic, self._pipeline, ids, self._partitions)
+        self._writer = RecordWriter(self.table, self.topic, self._pipeline, ids, self.partitions)
 
     def _carry_on(self, latest: Sequence[Schema]) -> int:
         """Take over when the masks changed, or see that they did; gives the latest's revision."""
@@ -132,13 +133,29 @@ class TableWriters:
         known = self._writers.get(table.full_name)
         if known is not None and known.table == table:
             return known
+        tombstones = self._tombstones(table)
+        partitions = await self._make_topic(table)
         topic = change_topic(self._pipeline, table)
-        tombstones = settings_of(self._entries, table.full_name).tombstones
-        partitions = await self._topics.make_change_topic(topic, compacted=tombstones)
         writer = TableWriter(table, topic, partitions, self._pipeline, tombstones=tombstones)
         await writer.register(self._registry)
         self._writers[table.full_name] = writer
         return writer
+
+    async def destination(self, table: TableSpec) -> Destination:
+        """Where the table's changes go from now on; its topic is made if it is not there."""
+        await self._make_topic(table)
+        facts = await self._topics.facts(change_topic(self._pipeline, table))
+        known = self._writers.get(table.full_name)
+        if known is not None and known.partitions != facts.partitions:
+            del self._writers[table.full_name]
+        return Destination(facts.topic_id, facts.partitions)
+
+    async def _make_topic(self, table: TableSpec) -> int:
+        topic = change_topic(self._pipeline, table)
+        return await self._topics.make_change_topic(topic, compacted=self._tombstones(table))
+
+    def _tombstones(self, table: TableSpec) -> bool:
+        return settings_of(self._entries, table.full_name).tombstones
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
-"""What a change topic is, and which of its settings lose changes or could refuse them. Pure."""
+"""What a topic is, and which of its settings lose records or could refuse them. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 # A change holds a row, which may be larger than the brokers' default of 1 MiB.
 RECORD_BYTES_MAX = 10 * 1024 * 1024
+# What a dead letter adds to its record.
+HEADERS_BYTES_MAX = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +44,33 @@ class TopicFacts:
         mend = "set it to delete, or min.compaction.lag.ms to the time until all is applied"
         return [f"cleanup.policy={policy} {why}: {mend}"]
 
-    def warnings(self, retention_hours: int, min_insync_replicas: int) -> list[str]:
+    def lanes_warnings(self, min_insync_replicas: int) -> list[str]:
+        """Settings of the lanes topic that are weaker than those that cdcd gives it."""
+        confirmed = self.settings["min.insync.replicas"]
+        if int(confirmed) >= min_insync_replicas:
+            return []
+        return [f"min.insync.replicas={confirmed}, under `topic_min_insync_replicas`"]
+
+    def letters_warnings(self, retention_hours: int, min_insync_replicas: int) -> list[str]:
+        """Settings of the dead-letter topic that are weaker than those that cdcd gives it."""
+        found = []
+        if self.is_compacted:
+            policy = self.settings["cleanup.policy"]
+            found.append(f"cleanup.policy={policy} forgets all but the last letter of a row")
+        bytes_max = RECORD_BYTES_MAX + HEADERS_BYTES_MAX
+        return found + self.warnings(retention_hours, min_insync_replicas, bytes_max)
+
+    def warnings(
+        self, retention_hours: int, min_insync_replicas: int, bytes_max: int = RECORD_BYTES_MAX
+    ) -> list[str]:
         """Settings that are weaker than those that cdcd gives its topics."""
         has = self.settings
-        found = []
+        found = self.lanes_warnings(min_insync_replicas)
         if self.retention_seconds < retention_hours * 3600:
             name = "min.compaction.lag.ms" if self.is_compacted else "retention.ms"
             found.append(f"{name}={has[name]}, under `topic_retention_hours`")
         if int(has["retention.bytes"]) >= 0:
             found.append(f"retention.bytes={has['retention.bytes']} may forget changes sooner")
-        if int(has["min.insync.replicas"]) < min_insync_replicas:
-            found.append(
-                f"min.insync.replicas={has['min.insync.replicas']}, under"
-                " `topic_min_insync_replicas`"
-            )
-        if int(has["max.message.bytes"]) < RECORD_BYTES_MAX:
+        if int(has["max.message.bytes"]) < bytes_max:
             found.append(f"max.message.bytes={has['max.message.bytes']} refuses big rows")
         return found

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
@@ -24,15 +24,13 @@ from confluent_kafka.admin import (
 )
 
 from cdcd.config.settings import KafkaSettings
-from cdcd.model.errors import ConfigurationError
+from cdcd.model.destination import Destination
+from cdcd.model.errors import ConfigurationError, Transient
 from cdcd.model.table import TableSpec
 from cdcd.transport.kafka import client_properties, failure
-from cdcd.transport.topic_facts import RECORD_BYTES_MAX, TopicFacts
+from cdcd.transport.topic_facts import HEADERS_BYTES_MAX, RECORD_BYTES_MAX, TopicFacts
 
 _INTERNAL = "cdcd"
-
-# What a dead letter adds to its record.
-HEADERS_BYTES_MAX = 64 * 1024
 
 # How soon a topic that a broker does not know yet is asked for again, and for how long.
 _UNKNOWN_SECONDS = 0.1
@@ -182,6 +180,8 @@ class Topics:
         while True:
             try:
                 return await asyncio.to_thread(future.result, self._timeout_seconds)
+            except TimeoutError as error:
+                raise Transient(f"Kafka: {doing}: no answer in time") from error
             except KafkaException as error:
                 if error.args[0].code() not in _NOT_YET or time.monotonic() > ends:
                     raise failure(error, doing) from error
@@ -218,6 +218,33 @@ class Topics:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise failure(error, f"making topic {name}") from error
         return (await self.partitions()).get(name, partitions)
+
+    async def destinations(self, names: Collection[str]) -> Mapping[str, Destination]:
+        """What the topics are now; those that are not there are left out, after a while in which
+        the brokers may learn of them.
+        """
+        found: dict[str, Destination] = {}
+        ends = time.monotonic() + _UNKNOWN_SECONDS_MAX
+        while missing := [name for name in names if name not in found]:
+            futures = self._admin.describe_topics(
+                TopicCollection(missing), request_timeout=self._timeout_seconds
+            )
+            for name, future in futures.items():
+                doing = f"describing topic {name}"
+                try:
+                    topic = await asyncio.to_thread(future.result, self._timeout_seconds + 1)
+                except TimeoutError as error:
+                    raise Transient(f"Kafka: {doing}: no answer in time") from error
+                except KafkaException as error:
+                    if error.args[0].code() not in _NOT_YET:
+                        raise failure(error, doing) from error
+                else:
+                    found[name] = Destination(str(topic.topic_id), len(topic.partitions))
+            if time.monotonic() > ends:
+                break
+            if len(found) < len(names):
+                await asyncio.sleep(_UNKNOWN_SECONDS)
+        return found
 
     async def topic_ids(self, names: Iterable[str]) -> Mapping[str, str]:
         """The id of each topic; a topic that was deleted and made again has another one."""

@@ -9,6 +9,7 @@ from typing import Any
 from cdcd.config.settings import SourceSettings
 from cdcd.model.change import Batch, ChangeEvent, Operation
 from cdcd.model.control import Control
+from cdcd.model.destination import Destination
 from cdcd.model.lane import Assignment
 from cdcd.model.refresh import Copied, Key, Listed, Request, Row, Scope
 from cdcd.model.table import TableSpec
@@ -93,6 +94,10 @@ class Asking:
 
     async def prepare(self, _: TableSpec) -> None:
         """Nothing to make."""
+
+    async def destination(self, _: TableSpec) -> Destination | None:
+        """One that never changes."""
+        return None
 
     async def published(self, *_: object) -> frozenset[int]:
         """Nothing that has to be read back."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from cdcd.model.change import Batch, ChangeEvent
+from cdcd.model.destination import Destination
 from cdcd.model.lane import Assignment
 from cdcd.model.position import Position
 from cdcd.model.refresh import Request
@@ -39,6 +40,10 @@ class Recorder:
 
     async def prepare(self, _: TableSpec) -> None:
         """Nothing to make."""
+
+    async def destination(self, _: TableSpec) -> Destination | None:
+        """One that never changes."""
+        return None
 
     async def published(self, *_: object) -> frozenset[int]:
         """Nothing that has to be read back."""

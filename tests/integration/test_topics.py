@@ -1,13 +1,15 @@
 """Topics are made with the settings that cdcd needs, and others are refused."""
 
+import asyncio
 import itertools
 import os
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer
-from confluent_kafka.admin import AdminClient, ConfigResource
+from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions
 
 from cdcd.config.settings import KafkaSettings
 from cdcd.model.errors import ConfigurationError, Transient
@@ -151,6 +153,30 @@ async def test_what_a_topic_is(settings: KafkaSettings, name: str) -> None:
     assert len(found.topic_id) > 10
     assert (found.partitions, found.retention_seconds) == (3, 7 * 3600)
     assert (found.faults, found.warnings(7, 1)) == ([], [])
+
+
+async def test_a_topic_that_is_made_again_is_another_one(
+    settings: KafkaSettings, name: str
+) -> None:
+    """Where changes go is told by a topic's id and its number of partitions."""
+    topics = Topics(settings)
+    await topics.make_change_topic(name)
+    before = await topics.destinations([name])
+    assert before == await topics.destinations([name])
+    assert before[name].partitions == 3
+    admin = AdminClient({"bootstrap.servers": settings.bootstrap_servers})
+    admin.create_partitions([NewPartitions(name, 4)])[name].result(10)
+    async with asyncio.timeout(10):
+        while (grown := await topics.destinations([name]))[name].partitions == 3:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    assert grown[name] == replace(before[name], partitions=4)
+    admin.delete_topics([name])[name].result(10)
+    async with asyncio.timeout(10):
+        while name in await topics.partitions():  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    await topics.make_change_topic(name)
+    again = await topics.destinations([name])
+    assert again[name].topic_id != before[name].topic_id
 
 
 async def test_brokers_that_are_away_are_transient() -> None:

@@ -1,13 +1,17 @@
 """What cannot work is said in a clear line, with the right exit code and no traceback."""
 
+import itertools
 import re
 import time
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from tests.scenario.conftest import Place
+from tests.scenario.copies import command
 from tests.scenario.daemon import Daemon, wait_until
 from tests.scenario.ending import expect_equal
 from tests.scenario.proxy import Cable
@@ -176,3 +180,50 @@ def test_other_tables_need_another_name(place: Place, make_table: MakeTable) -> 
         f"{place.name}.u",
         "--name",
     )
+
+
+@pytest.mark.timeout(180)
+def test_a_topic_that_was_deleted(place: Place, make_table: MakeTable) -> None:
+    """A source whose topic was deleted stops that table, publishes nothing in another topic of its
+    name, neither then nor after a restart, and goes on with a copy.
+    """
+    make_table("t (id int PRIMARY KEY, v int)")
+    table = f"{place.name}.t"
+    topic = f"{place.name}.{table}"
+    admin = AdminClient({"bootstrap.servers": place.stack.kafka})
+
+    def records() -> int:
+        wanted = {
+            TopicPartition(topic, number): OffsetSpec.latest()
+            for number in admin.list_topics(timeout=10).topics[topic].partitions
+        }
+        return sum(f.result(10).offset for f in admin.list_offsets(wanted).values())
+
+    def state(daemon: Daemon) -> dict[str, object]:
+        _, body = daemon.get("/status")
+        return body["tables"][0] if body and body["tables"] else {}
+
+    daemon = place.daemon("--table", table, "--stage", "source")
+    daemon.start()
+    daemon.wait_ready()
+    place.execute("INSERT INTO $ks.t (id, v) VALUES (1, 1)")
+    wait_until(lambda: topic in admin.list_topics(timeout=10).topics and records() > 0, "a change")
+    admin.delete_topics([topic])[topic].result(10)
+    ids = itertools.count(2)
+
+    def stopped() -> bool:
+        place.execute(f"INSERT INTO $ks.t (id, v) VALUES ({next(ids)}, 1)")
+        return state(daemon).get("state") == "needs_snapshot"
+
+    wait_until(stopped, "the table has stopped", 60)
+    assert "its topic was deleted" in str(state(daemon)["reason"])
+    assert daemon.stop() == 0
+    daemon = place.daemon("--table", table, "--stage", "source")
+    daemon.start()
+    wait_until(lambda: state(daemon).get("state") == "needs_snapshot", "it is stopped still")
+    assert records() == 0
+    code, _, error = command(place, "backfill", table)
+    assert code == 0, error
+    wait_until(lambda: state(daemon).get("state") == "running", "it goes on")
+    assert records() > 0
+    assert daemon.stop() == 0

@@ -3,7 +3,8 @@
 import pytest
 from confluent_kafka import KafkaError
 
-from cdcd.transport.kafka import is_final
+from cdcd.config.settings import KafkaSettings
+from cdcd.transport.kafka import client_properties, is_final
 
 
 @pytest.mark.parametrize(
@@ -19,3 +20,9 @@ from cdcd.transport.kafka import is_final
 def test_what_ends_a_client(error: KafkaError, final: bool) -> None:
     """A fatal error is known by its mark or by its code; others pass."""
     assert is_final(error) is final
+
+
+def test_no_client_makes_topics_by_asking_for_them() -> None:
+    """Whatever the settings say: a topic that was deleted must not come back by itself."""
+    settings = KafkaSettings(properties={"allow.auto.create.topics": "true"})
+    assert client_properties(settings, "source")["allow.auto.create.topics"] is False

@@ -1,12 +1,14 @@
 """Records of the lanes topic, as they are read after a restart or by another version."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cdcd.model.control import Pause
+from cdcd.model.destination import Destination
 from cdcd.model.errors import ConfigurationError, InvariantBroken
 from cdcd.model.fingerprint import Fingerprint
 from cdcd.model.position import Position, TokenRange
@@ -60,12 +62,14 @@ def test_positions_come_back(
     for ttl_seconds in (None, 0, 86400):
         position = Position(log_id, generation_ms, frontier_ms, 0, from_oldest, ttl_seconds)
         assert decode_position(encode_position(position)) == position
+    placed = replace(POSITION, destination=Destination("q2w3", 6))
+    assert decode_position(encode_position(placed)) == placed
 
 
-def test_a_position_without_the_logs_ttl_is_taken_over() -> None:
-    """A position of a release that did not save the log's time to live is read without one."""
+def test_a_position_of_an_older_release_is_taken_over() -> None:
+    """One that saved neither the log's time to live nor the topic is read without them."""
     value = json.loads(encode_position(POSITION))
-    del value["ttl_seconds"]
+    del value["ttl_seconds"], value["destination"]
     assert decode_position(json.dumps(value).encode()) == POSITION
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cdcd.transport.topic_facts import RECORD_BYTES_MAX, TopicFacts
+from cdcd.transport.topic_facts import HEADERS_BYTES_MAX, RECORD_BYTES_MAX, TopicFacts
 
 GOOD = {
     "cleanup.policy": "delete",
@@ -63,3 +63,17 @@ def test_retention() -> None:
     """A topic keeps records for so long, or for ever."""
     assert facts().retention_seconds == 48 * 3600
     assert facts(retention_ms="-1").retention_seconds == float("inf")
+
+
+def test_the_lanes_and_the_letters_topic_are_looked_at_too() -> None:
+    """What is weaker than cdcd makes them is said, and nothing of those that cdcd has made."""
+    assert facts().lanes_warnings(2) == []
+    (warning,) = facts(min_insync_replicas="1").lanes_warnings(2)
+    assert warning.startswith("min.insync.replicas=1")
+    large = str(RECORD_BYTES_MAX + HEADERS_BYTES_MAX)
+    assert facts(max_message_bytes=large).letters_warnings(48, 2) == []
+    (warning,) = facts().letters_warnings(48, 2)
+    assert warning.startswith("max.message.bytes")
+    policy = {"cleanup_policy": "compact", "min_compaction_lag_ms": GOOD["retention.ms"]}
+    (warning,) = facts(max_message_bytes=large, **policy).letters_warnings(48, 2)
+    assert warning.startswith("cleanup.policy=compact")
