@@ -80,7 +80,7 @@ async def settle_tables(
 ) -> None:
     """Make the pipeline's set of tables the given one, if it has none yet; none given takes any.
 
-    Raises ConfigurationError when the pipeline replicates another set, or has change topics, or
+    Raises ConfigurationError when the pipeline replicates another set, or has published changes, or
     topics that a target has `applied`, and knows nothing of them: everything that the log retains
     would be published again.
     """
@@ -98,7 +98,7 @@ async def settle_tables(
             f"pipeline {pipeline} has no tables yet", "name them: cdcd run --table KS.TABLE"
         )
     if state.tables is None:
-        written = [t for t in await topics.partitions() if table_of_topic(pipeline, t)]
+        written = await _written(topics, pipeline)
         if written:
             raise ConfigurationError(
                 f"the lanes topic {topic} is empty, and there is {min(written)}",
@@ -118,6 +118,20 @@ async def settle_tables(
             "cdcd tables add|remove changes the set, without --table it is followed, and --name"
             " gives other tables a pipeline of their own",
         )
+
+
+async def _written(topics: Topics, pipeline: str) -> list[str]:
+    """The pipeline's change topics in which something was published. Empty ones may have been made
+    beforehand.
+    """
+    counts = await topics.partitions()
+    mine = [
+        (topic, partition)
+        for topic, count in counts.items()
+        if table_of_topic(pipeline, topic)
+        for partition in range(count)
+    ]
+    return sorted({topic for (topic, _), end in (await topics.ends(mine)).items() if end > 0})
 
 
 def _shown(tables: tuple[str, ...] | None) -> str:

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
 
 from cdcd.model.errors import ConfigurationError
 from cdcd.ops.retry import Backoff, retrying
@@ -53,6 +55,36 @@ async def test_empty_lanes_beside_applied_topics_are_refused(pipeline: Pipeline)
     assert (await read_lanes(pipeline.settings, pipeline.name, LANES)).tables is None
     await settle()
     await settle(applied)
+
+
+@asynccontextmanager
+async def change_topic_of(pipeline: Pipeline) -> AsyncIterator[str]:
+    """A change topic of the pipeline."""
+    topic = f"{pipeline.name}.ks.a"
+    await Topics(pipeline.settings).make_change_topic(topic)
+    yield topic
+    admin = AdminClient({"bootstrap.servers": pipeline.settings.bootstrap_servers})
+    admin.delete_topics([topic])[topic].result(10)
+
+
+async def test_empty_lanes_beside_changes_are_refused(pipeline: Pipeline) -> None:
+    """Where changes were published of which the lanes know nothing, their positions were lost."""
+    topics = Topics(pipeline.settings)
+    async with change_topic_of(pipeline) as topic:
+        producer = Producer({"bootstrap.servers": pipeline.settings.bootstrap_servers})
+        producer.produce(topic, b"a change")
+        assert producer.flush(10) == 0
+        with pytest.raises(ConfigurationError, match=f"is empty, and there is {topic}"):
+            await settle_tables(pipeline.settings, topics, pipeline.name, LANES, ["ks.a"])
+    assert (await read_lanes(pipeline.settings, pipeline.name, LANES)).tables is None
+
+
+async def test_topics_may_be_made_beforehand(pipeline: Pipeline) -> None:
+    """Change topics in which nothing was published are no sign of lost positions."""
+    async with change_topic_of(pipeline):
+        topics = Topics(pipeline.settings)
+        await settle_tables(pipeline.settings, topics, pipeline.name, LANES, ["ks.a"])
+    assert (await read_lanes(pipeline.settings, pipeline.name, LANES)).tables == ("ks.a",)
 
 
 async def test_of_two_first_starts_at_once_one_wins(pipeline: Pipeline) -> None:
