@@ -25,6 +25,7 @@ from cdcd.model.errors import Transient
 from cdcd.transport.kafka import (
     PARTITION_EOF,
     StallWatch,
+    called_back,
     client_properties,
     consumer_failure,
     fetch,
@@ -226,11 +227,13 @@ class ChangeConsumer:
     def _on_assign(self, client: Consumer, partitions: list[TopicPartition]) -> None:
         self._assigned = tuple(sorted(Partition(p.topic, p.partition) for p in partitions))
         # Nothing is fetched before the positions are known.
-        client.assign([])
+        with called_back("taking partitions", self._watch):
+            client.assign([])
 
     def _on_gone(self, client: Consumer, partitions: list[TopicPartition]) -> None:
         self._assigned = ()
-        client.unassign()
+        with called_back("giving partitions back", self._watch):
+            client.unassign()
 
 
 @lru_cache(maxsize=4096)

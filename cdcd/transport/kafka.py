@@ -2,6 +2,8 @@
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
@@ -109,6 +111,22 @@ def consumer_failure(
     if watch.stalled_lately:
         return Transient(f"Kafka: {doing}: this worker stood still for longer than its session")
     return _fenced(doing)
+
+
+@contextmanager
+def called_back(doing: str, watch: StallWatch) -> Iterator[None]:
+    """For what a consumer's callback does with its client: its failures are ours, where the client
+    was called. Raises Transient and ConfigurationError.
+
+    The client hands on what a callback raises, and makes a SystemError of what it had raised itself
+    (confluent-kafka 2.16, before Python 3.12: `CallState_restore_exception`).
+    """
+    try:
+        yield
+    except KafkaException as error:
+        raise consumer_failure(error, doing, watch) from error
+    except RuntimeError as error:  # it is being closed, or is no member any more
+        raise Transient(f"Kafka: {doing}: {error}") from error
 
 
 def is_final(error: KafkaError) -> bool:

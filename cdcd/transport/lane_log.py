@@ -29,6 +29,7 @@ from cdcd.model.refresh import Request
 from cdcd.transport.kafka import (
     PARTITION_EOF,
     StallWatch,
+    called_back,
     client_properties,
     consumer_failure,
     failure,
@@ -76,6 +77,7 @@ class LaneLog:
         self._requests: list[Request] = []
         self._asked = asyncio.Event()
         self._consumer: Consumer
+        self._is_closing = False
 
     def _join(self) -> None:
         timeout_ms = int(self._settings.session_timeout_seconds * 1000)
@@ -106,18 +108,22 @@ class LaneLog:
     # waits for it: nothing else touches the state meanwhile.
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        if self._is_closing:
+            # The group has decided while nobody consumed. A client that leaves tells of no group.
+            return
         for partition in partitions:
             partition.offset = self._starts.get(partition.partition, OFFSET_BEGINNING)
-        consumer.assign(partitions)
-        lanes = frozenset(p.partition for p in partitions)
-        # Taken here and kept: later the client might already speak for a newer generation, in
-        # which the lanes are another worker's.
-        self._group = consumer.consumer_group_metadata()
-        self._restoring = Restoring(lanes)
+        with called_back("taking the lanes", self._watch):
+            consumer.assign(partitions)
+            # Taken here and kept: later the client might already speak for a newer generation, in
+            # which the lanes are another worker's.
+            self._group = consumer.consumer_group_metadata()
+        self._restoring = Restoring(frozenset(p.partition for p in partitions))
 
     def _on_revoke(self, consumer: Consumer, _: list[TopicPartition]) -> None:
-        consumer.unassign()
         self._restoring = self._assignment = None
+        with called_back("giving the lanes back", self._watch):
+            consumer.unassign()
 
     async def follow(self) -> None:
         """Consume the lanes until cancelled."""
@@ -240,6 +246,7 @@ class LaneLog:
 
     async def close(self) -> None:
         """Leave without a word: a static member's lanes wait for it for the session's timeout."""
+        self._is_closing = True
         await self._consuming.call(self._consumer.close)
         self._consuming.close()
 

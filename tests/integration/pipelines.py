@@ -20,7 +20,7 @@ from cdcd.transport.lane_log import LaneLog, Worker
 from cdcd.transport.lane_records import encode_position, position_key
 from cdcd.transport.lane_state import read_lanes
 from cdcd.transport.publisher import Flush, LaneWrite, Publisher
-from cdcd.transport.topics import Topics, lanes_topic
+from cdcd.transport.topics import Topics, lanes_topic, source_group
 from tests.stack import Stack
 
 LANES = 4
@@ -46,6 +46,23 @@ class Pipeline:
         worker = Worker(self.name, instance, LANES)
         async with LaneLog.open(self.settings, worker, Topics(self.settings)) as lane_log:
             yield lane_log
+
+    def silent(self, instance: str) -> LaneLog:
+        """A worker's lane log that joins the group and consumes nothing."""
+        lane_log = LaneLog(self.settings, Worker(self.name, instance, LANES), Topics(self.settings))
+        lane_log._join()
+        return lane_log
+
+    async def decided(self) -> None:
+        """Return when the group has given all lanes to its members."""
+        admin = AdminClient({"bootstrap.servers": self.settings.bootstrap_servers})
+        name = source_group(self.name)
+        async with asyncio.timeout(30):
+            given = 0
+            while given < LANES:
+                asked = admin.describe_consumer_groups([name])[name]
+                group = await asyncio.to_thread(asked.result, 10)
+                given = sum(len(m.assignment.topic_partitions) for m in group.members)
 
     def publisher(self, instance: str) -> Publisher:
         """A worker's publisher, opened."""

@@ -59,6 +59,24 @@ async def test_positions_are_restored(pipeline: Pipeline) -> None:
     assert found.positions["ks.other"] == {1: position(5)}
 
 
+async def test_lanes_that_come_when_a_worker_leaves_are_no_failure(pipeline: Pipeline) -> None:
+    """A worker to which the group gives lanes that it takes note of only while it leaves, as one
+    that starts its stage again does, leaves like any other.
+    """
+    lane_log = pipeline.silent("a")
+    await pipeline.decided()
+    await lane_log.close()
+    assert lane_log._assignment is None
+
+
+async def test_what_fails_in_a_callback_is_told_as_it_is(pipeline: Pipeline) -> None:
+    """Lanes that cannot be taken are a failure that passes, with the client's own words."""
+    lane_log = pipeline.silent("a")
+    await pipeline.decided()
+    with pytest.raises(Transient, match=r"taking the lanes: .*metadata not available"):
+        await lane_log._consuming.call(lane_log._consumer.close)
+
+
 async def test_workers_share_the_lanes(pipeline: Pipeline) -> None:
     """Two workers have half of the lanes each, and both restore what was committed in theirs."""
     async with pipeline.member("a") as first:
