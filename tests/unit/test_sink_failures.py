@@ -23,6 +23,7 @@ from cdcd.transport.records import Partition
         ("40P01", Kind.TRANSIENT),
         ("42501", Kind.CONFIGURATION),
         ("42P01", Kind.TABLE),
+        ("53100", Kind.TRANSIENT),
         ("53300", Kind.TRANSIENT),
         ("54000", Kind.REJECTED),
         ("57014", Kind.TRANSIENT),
