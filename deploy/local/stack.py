@@ -20,6 +20,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
     up = verbs.add_parser("up", parents=[shared], help="start what does not run")
     up.add_argument("--auth", action="store_true", help="ScyllaDB stand-in with user and password")
+    up.add_argument("--tls", action="store_true", help="TLS with client certificates, too")
     verbs.add_parser("down", parents=[shared], help="stop everything and remove the data")
     verbs.add_parser("status", parents=[shared], help="what runs; exit 1 unless all answers")
     for verb, text in (
@@ -40,7 +41,7 @@ def main() -> int:
     try:
         match args.verb:
             case "up":
-                commands.up(folder, auth=args.auth)
+                commands.up(folder, auth=args.auth, tls=args.tls)
             case "down":
                 commands.down(folder)
             case "status":

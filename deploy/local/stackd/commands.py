@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from stackd import deps, kafka, postgres, procs, registry, scylla
+from stackd import certs, deps, kafka, postgres, procs, registry, scylla
 from stackd import state as states
 from stackd.errors import StackError, log_tail
 from stackd.service import Archive, Service
@@ -48,20 +48,24 @@ port = 0
 """
 
 
-def up(folder: Path, *, auth: bool) -> None:
+def up(folder: Path, *, auth: bool, tls: bool) -> None:
     """Start what does not run, and write down where everything is."""
     _prepare_all()
     with states.locked(folder):
         state = states.load(folder)
-        if state is not None and state.auth != auth:
-            raise StackError(
-                f"the stack in {folder} was started {'with' if state.auth else 'without'} --auth; "
-                "stop it with `down` first"
-            )
+        for option, wanted in (("auth", auth), ("tls", tls)):
+            if state is not None and getattr(state, option) != wanted:
+                word = "without" if wanted else "with"
+                raise StackError(
+                    f"the stack in {folder} was started {word} --{option}; "
+                    "stop it with `down` first"
+                )
         if state is None:
             if any(folder.iterdir()):
                 raise StackError(f"{folder} is not empty and holds no stack")
-            state = states.create(folder, auth=auth)
+            state = states.create(folder, auth=auth, tls=tls)
+        if state.tls:
+            certs.make(state)
         _start_all(state, SERVICES.values())
     print(f"The local stack is up: {folder / 'stack.json'}")
 
@@ -220,6 +224,12 @@ def _write_outputs(state: State) -> None:
     for name in ("kafka_behind", "kafka_proxy"):
         if name in ports:
             outputs[name] = f"127.0.0.1:{ports[name]}"
+    if state.tls:
+        outputs["tls"] = {
+            "folder": str(certs.folder(state)),
+            "kafka": f"127.0.0.1:{ports['kafka_tls']}",
+            "kafka_login": f"127.0.0.1:{ports['kafka_login']}",
+        }
     config = _CONFIG.format(
         scylla=ports["scylla"],
         login=login,
@@ -251,7 +261,7 @@ def _make_archive(service: Service, folders: list[Path]) -> None:
 
     def build(into: Path) -> None:
         with tempfile.TemporaryDirectory(dir=into) as scratch:
-            state = states.create(Path(scratch), auth=False)
+            state = states.create(Path(scratch), auth=False, tls=False)
             archive = Archive(into / "classes.jsa", record=True)
             _start_one(
                 state, service, archive, lambda s, p: state.procs.update({s.name: p}), quiet=True

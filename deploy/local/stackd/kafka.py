@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stackd import deps, probes, procs
+from stackd import certs, deps, probes, procs
 from stackd.errors import StackError
 from stackd.service import Archive, Service, class_path, java_command
 from stackd.state import State
@@ -50,6 +50,24 @@ group.consumer.heartbeat.interval.ms=1000
 log.cleaner.dedupe.buffer.size=16777216
 """
 
+# Who comes in by MTLS shows a certificate, who comes in by LOGIN a password or a token. Tokens are
+# not signed: the tests make them.
+_TLS_PROPERTIES = """\
+listeners={plain},MTLS://127.0.0.1:{mtls},LOGIN://127.0.0.1:{login}
+advertised.listeners={advertised},MTLS://127.0.0.1:{mtls},LOGIN://127.0.0.1:{login}
+listener.security.protocol.map={protocols},MTLS:SSL,LOGIN:SASL_SSL
+ssl.keystore.type=PEM
+ssl.keystore.location={folder}/kafka.both.pem
+ssl.truststore.type=PEM
+ssl.truststore.location={folder}/ca.pem
+listener.name.mtls.ssl.client.auth=required
+listener.name.login.sasl.enabled.mechanisms=SCRAM-SHA-512,OAUTHBEARER
+listener.name.login.scram-sha-512.sasl.jaas.config=\\
+  org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.login.oauthbearer.sasl.jaas.config=\\
+  org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;
+"""
+
 
 def _prepare() -> list[Path]:
     jars = deps.made(
@@ -67,20 +85,34 @@ def _command(state: State, archive: Archive | None, heap_megabytes: int) -> list
     ]
 
 
+def _properties(state: State, logs: Path) -> str:
+    plain = _PROPERTIES.format(
+        broker=state.ports["kafka"],
+        controller=state.ports["kafka_controller"],
+        behind=state.ports["kafka_behind"],
+        proxy=state.ports["kafka_proxy"],
+        logs=logs,
+    )
+    if not state.tls:
+        return plain
+    given = dict(line.split("=", 1) for line in plain.splitlines())
+    # Of two lines for one property the later holds.
+    return plain + _TLS_PROPERTIES.format(
+        plain=given["listeners"],
+        advertised=given["advertised.listeners"],
+        protocols=given["listener.security.protocol.map"],
+        mtls=state.ports["kafka_tls"],
+        login=state.ports["kafka_login"],
+        folder=certs.folder(state),
+    )
+
+
 def _start(state: State, archive: Archive | None) -> procs.Proc:
     data = state.data("kafka")
     properties = data / "server.properties"
     if not (data / "logs" / "meta.properties").exists():
         data.mkdir(exist_ok=True)
-        properties.write_text(
-            _PROPERTIES.format(
-                broker=state.ports["kafka"],
-                controller=state.ports["kafka_controller"],
-                behind=state.ports["kafka_behind"],
-                proxy=state.ports["kafka_proxy"],
-                logs=data / "logs",
-            )
-        )
+        properties.write_text(_properties(state, data / "logs"))
         format_archive = archive if archive and not archive.record else None
         done = procs.run(
             [

@@ -18,19 +18,19 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from stackd import deps, pgprobe, procs
+from stackd import certs, deps, pgprobe, procs
 from stackd.errors import StackError
 from stackd.service import Archive, Service
 from stackd.state import State
 
 _VERSION = "16.9.0"
+ROLE = "cdcd"
+DATABASE = "warehouse"
 _TOOLS = ("initdb", "postgres")
 _USERS_FOR_ROOT = ("postgres", "nobody")
 # A folder with PostgreSQL's programs, or `maven` for the downloaded ones in any case.
 _BIN_VARIABLE = "STACK_POSTGRES_BIN"
 _OPEN_FOLDERS = ("/var/tmp", "/tmp")  # noqa: S108 - mkdtemp makes a private folder there
-ROLE = "cdcd"
-DATABASE = "warehouse"
 
 _CONF = """
 listen_addresses = '127.0.0.1'
@@ -43,6 +43,19 @@ password_encryption = scram-sha-256
 timezone = 'UTC'
 """
 _HBA = "host all all 127.0.0.1/32 scram-sha-256\n"
+_TLS_CONF = """
+ssl = on
+ssl_cert_file = 'server.pem'
+ssl_key_file = 'server.key'
+ssl_ca_file = 'ca.pem'
+"""
+# The stack's own roles may come without; every other one needs a certificate too, and one of the
+# name `by_certificate` needs nothing else.
+_TLS_HBA = f"""\
+hostnossl all postgres,{ROLE} 127.0.0.1/32 scram-sha-256
+hostssl all by_certificate 127.0.0.1/32 cert clientcert=verify-full
+hostssl all all 127.0.0.1/32 scram-sha-256 clientcert=verify-ca
+"""
 
 
 def _prepare() -> list[Path]:
@@ -168,8 +181,10 @@ def _initialise(state: State, programs: Path, data: Path, owner: procs.Owner | N
         procs.run([*initdb, "-E", "UTF8", "--no-locale", "--no-sync"], owner=owner, cwd=data.parent)
     )
     with (data / "postgresql.conf").open("a") as conf:
-        conf.write(_CONF.format(port=state.ports["postgres"]))
-    (data / "pg_hba.conf").write_text(_HBA)
+        conf.write(_CONF.format(port=state.ports["postgres"]) + (_TLS_CONF if state.tls else ""))
+    (data / "pg_hba.conf").write_text(_TLS_HBA if state.tls else _HBA)
+    if state.tls:
+        _copy_certificates(state, data, owner)
     statements = (
         f"ALTER ROLE postgres PASSWORD '{state.passwords['postgres']}'\n"
         f"CREATE ROLE {ROLE} LOGIN CREATEDB PASSWORD '{state.passwords['cdcd']}'\n"
@@ -182,6 +197,16 @@ def _initialise(state: State, programs: Path, data: Path, owner: procs.Owner | N
     if re.search(r"\b(ERROR|FATAL)\b", done.stdout):
         raise StackError(f"PostgreSQL could not be set up:\n{done.stdout}")
     (data / "ready").touch()
+
+
+def _copy_certificates(state: State, data: Path, owner: procs.Owner | None) -> None:
+    """Into a folder that the server's user may read."""
+    folder = certs.folder(state)
+    for name, copy in (("postgres.pem", "server.pem"), ("postgres.key", "server.key")):
+        shutil.copy(folder / name, data / copy)
+        if owner is not None:
+            os.chown(data / copy, owner.uid, owner.gid)
+    shutil.copy(folder / "ca.pem", data / "ca.pem")
 
 
 def _must(done: subprocess.CompletedProcess[str]) -> None:

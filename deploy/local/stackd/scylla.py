@@ -7,7 +7,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from stackd import deps, probes, procs
+from stackd import certs, deps, probes, procs
 from stackd.errors import StackError
 from stackd.service import Archive, Service, class_path, java_command
 from stackd.state import State
@@ -77,6 +77,7 @@ def _start(state: State, archive: Archive | None) -> procs.Proc:
         "-Djdk.attach.allowAttachSelf=true",
         "-Dio.netty.tryReflectionSetAccessible=true",
         f"-Dstandin.auth={str(state.auth).lower()}",
+        *((f"-Dstandin.tls={certs.folder(state)}",) if state.tls else ()),
         *(o for name in _EXPORTS for o in ("--add-exports", f"{name}=ALL-UNNAMED")),
         *(o for name in _OPENS for o in ("--add-opens", f"{name}=ALL-UNNAMED")),
     ]

@@ -20,6 +20,7 @@ STATE_FILE = "state.json"
 PORT_NAMES = (
     *("postgres", "kafka", "kafka_controller", "kafka_behind", "kafka_proxy"),
     *("registry", "scylla", "scylla_storage"),
+    *("kafka_tls", "kafka_login"),
 )
 # Below the kernel's ephemeral range: while a server is down for a test, no outgoing connection of
 # another program may be given its port.
@@ -32,6 +33,8 @@ class State:
 
     folder: Path
     auth: bool
+    # Whether servers have listeners with TLS beside the plain ones.
+    tls: bool
     ports: dict[str, int]
     passwords: dict[str, str]
     kafka_cluster_id: str
@@ -54,13 +57,14 @@ class State:
         write_private(self.folder / STATE_FILE, json.dumps(raw, indent=1) + "\n")
 
 
-def create(folder: Path, *, auth: bool) -> State:
+def create(folder: Path, *, auth: bool, tls: bool) -> State:
     """Make a new stack in a folder that exists: its ports, its passwords, nothing started."""
     for sub in ("", "logs", "data", "tmp"):
         (folder / sub).mkdir(mode=0o700, exist_ok=True)
     state = State(
         folder=folder,
         auth=auth,
+        tls=tls,
         ports=free_ports(PORT_NAMES),
         # In hexadecimal: nothing in them needs quoting in a URL, TOML or SQL.
         passwords={name: secrets.token_hex(16) for name in ("cdcd", "postgres")},
@@ -78,6 +82,8 @@ def load(folder: Path) -> State | None:
         return None
     except ValueError as e:
         raise StackError(f"{folder / STATE_FILE} cannot be read: {e}") from e
+    # A stack that was made by an older version has no TLS.
+    raw.setdefault("tls", False)
     raw["procs"] = {name: Proc(**p) for name, p in raw["procs"].items()}
     raw["postgres_home"] = Path(raw["postgres_home"]) if raw["postgres_home"] else None
     return State(folder=folder, **raw)

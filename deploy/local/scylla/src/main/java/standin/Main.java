@@ -33,7 +33,7 @@ public final class Main
         Path dir = Path.of(args[0]).toAbsolutePath();
         Files.createDirectories(dir);
         Path yaml = dir.resolve("cassandra.yaml");
-        Files.writeString(yaml, template()
+        Files.writeString(yaml, (template() + tls())
             .replace("@DIR@", dir.toString())
             .replace("@CQL_PORT@", args[1])
             .replace("@STORAGE_PORT@", args[2])
@@ -53,6 +53,23 @@ public final class Main
         {
             return new String(in.readAllBytes(), StandardCharsets.UTF_8);
         }
+    }
+
+    /** Beside plain connections, for whoever has a certificate. */
+    private static String tls()
+    {
+        String folder = System.getProperty("standin.tls");
+        if (folder == null)
+            return "";
+        return String.join("\n",
+            "client_encryption_options:",
+            "  enabled: true",
+            "  optional: true",
+            "  require_client_auth: true",
+            "  ssl_context_factory: {class_name: org.apache.cassandra.security.PEMBasedSslContextFactory}",
+            "  keystore: \"" + folder + "/scylla.both.pem\"",
+            "  truststore: \"" + folder + "/ca.pem\"",
+            "");
     }
 
     private static final class Daemon extends CassandraDaemon
