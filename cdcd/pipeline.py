@@ -17,6 +17,7 @@ from cdcd.ops.directions import Directions
 from cdcd.ops.life import Limits, live
 from cdcd.ops.login import TakeLogin, leased_login
 from cdcd.ops.logs import get_logger
+from cdcd.ops.rotation import Rotation, require
 from cdcd.ops.status import StageState
 from cdcd.ops.supervise import Starting, supervised
 from cdcd.reconcile import continuous
@@ -64,6 +65,7 @@ class Renewal:
 async def run(settings: Settings, request: RunRequest, renewal: Renewal) -> None:
     """Run the stages until a signal. Raises CdcdError when the process cannot go on."""
     garbage.expect_little()
+    require(settings)
     board = Board(settings.name, settings.instance)
     limits = Limits(settings.stop_timeout_seconds, settings.stall_timeout_seconds)
     async with (
@@ -94,18 +96,26 @@ async def _run_renewed(
     board: Board,
     tracing: "Tracing | None",
 ) -> None:
-    """Run the stages; begin them anew, in this process, with secrets that have changed."""
+    """Run the stages; begin them anew, in this process, with secrets and certificates that have
+    changed.
+    """
     while True:
+        rotation = Rotation(settings, board.certificates)
         async with asyncio.TaskGroup() as group:
             running = group.create_task(_run_stages(settings, request, board, tracing))
             changed = group.create_task(_as_coroutine(renewal.changed))
-            await asyncio.wait((running, changed), return_when=asyncio.FIRST_COMPLETED)
-            running.cancel()
-            changed.cancel()
-        if changed.cancelled():
+            rotated = group.create_task(rotation.changed())
+            tasks = running, changed, rotated
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                task.cancel()
+        if not changed.cancelled():
+            settings = changed.result()
+            log.info("secrets have changed: the stages begin anew with them")
+        elif not rotated.cancelled():
+            log.info("certificates have changed: the stages begin anew with them")
+        else:
             return
-        settings = changed.result()
-        log.info("secrets have changed: the stages begin anew with them")
 
 
 async def _as_coroutine(changed: Callable[[], Awaitable[Settings]]) -> Settings:

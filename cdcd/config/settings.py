@@ -8,7 +8,7 @@ from them. Units are in the names.
 import socket
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -16,6 +16,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    model_validator,
 )
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
@@ -28,9 +29,11 @@ from pydantic_settings import (
 )
 
 from cdcd.config.references import LookUp, merged, references, resolved
+from cdcd.config.sasl import SaslSettings
 from cdcd.config.section import Section
 from cdcd.config.tables import TableSettings
-from cdcd.config.tls import PortTlsSettings
+from cdcd.config.tls import PortTlsSettings, TlsSettings, require_https
+from cdcd.config.vault import VaultSettings
 from cdcd.model.errors import ConfigurationError
 
 
@@ -65,6 +68,7 @@ class ScyllaSettings(Section):
     """Limit for one connection attempt."""
     request_timeout_seconds: float = Field(10.0, gt=0)
     """Limit for one read; a read that takes longer is tried again."""
+    tls: TlsSettings = TlsSettings()
 
 
 class KafkaSettings(Section):
@@ -73,7 +77,7 @@ class KafkaSettings(Section):
     bootstrap_servers: str = "127.0.0.1:9092"
     """Brokers to begin with, host:port, comma-separated."""
     properties: dict[str, str] = Field(default_factory=dict)
-    """Further librdkafka properties for every client (security, for instance)."""
+    """Further librdkafka properties for every client; they win over what the other settings say."""
     topic_partitions: int = Field(6, ge=1)
     """Partitions of a new change topic; more let more workers apply one table."""
     topic_replication_factor: int = Field(3, ge=1)
@@ -90,6 +94,8 @@ class KafkaSettings(Section):
     """How long a dead worker's open transaction can hold up readers."""
     request_timeout_seconds: float = Field(10.0, gt=0)
     """Limit for one call to the brokers."""
+    tls: TlsSettings = TlsSettings()
+    sasl: SaslSettings = SaslSettings()
 
 
 class RegistrySettings(Section):
@@ -103,6 +109,12 @@ class RegistrySettings(Section):
     """Password of that user."""
     request_timeout_seconds: float = Field(10.0, gt=0)
     """Limit for one request."""
+    tls: TlsSettings = TlsSettings()
+
+    @model_validator(mode="after")
+    def _encrypted(self) -> Self:
+        require_https(self.tls, self.url)
+        return self
 
 
 class PostgresSettings(Section):
@@ -126,33 +138,7 @@ class PostgresSettings(Section):
     """Limit for one connection attempt."""
     statement_timeout_seconds: float = Field(60.0, gt=0)
     """Limit for one statement; PostgreSQL cancels what takes longer."""
-
-
-class VaultSettings(Section):
-    """Where secrets are that the settings only name: `vault:PATH#FIELD` (docs/SECURITY.md)."""
-
-    url: str | None = None
-    """Address of Vault, or of another server of its API; none means that nothing is there."""
-    auth: Literal["token", "approle", "kubernetes"] = "token"
-    """How to log in."""
-    auth_path: str | None = None
-    """Where that method is mounted; none is where Vault mounts it by default."""
-    role: str | None = None
-    """Role id of an AppRole, or role of a Kubernetes login."""
-    secret_id: SecretStr | None = None
-    """Secret id of the AppRole."""
-    token: SecretStr | None = None
-    """Token, for a login by token."""
-    jwt_file: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
-    """The service account's token, for a login by Kubernetes; it is read at each login."""
-    namespace: str | None = None
-    """Namespace, where the server has them."""
-    ca_file: Path | None = None
-    """Certificates that the server's is checked with; none takes the system's."""
-    request_timeout_seconds: float = Field(5.0, gt=0)
-    """Limit for one request."""
-    refresh_seconds: float = Field(60.0, gt=0)
-    """How often secrets are read again; a changed one is taken over without a restart."""
+    tls: TlsSettings = TlsSettings()
 
 
 class SourceSettings(Section):
@@ -302,6 +288,8 @@ class Settings(BaseSettings):
     """How long the first signal lets what is in flight end; then the process ends anyway."""
     stall_timeout_seconds: float = Field(120.0, ge=5)
     """How long a stage with work may stand still for no remote reason; then it ends with 3."""
+    certificate_refresh_seconds: float = Field(10.0, gt=0)
+    """How often certificate files are looked at; changed ones are taken over without a restart."""
     scylla: ScyllaSettings = ScyllaSettings()
     kafka: KafkaSettings = KafkaSettings()
     registry: RegistrySettings = RegistrySettings()

@@ -64,6 +64,13 @@ class PortTlsSettings(Section):
         return self
 
 
+def require_https(tls: TlsSettings, url: str | None) -> None:
+    """Raise ValueError where TLS is enabled and an address of the link is plain."""
+    plain = [part for part in (url or "").split(",") if part.strip().startswith("http:")]
+    if tls.enabled and plain:
+        raise ValueError("tls is enabled, and url is not https")
+
+
 def _together(cert_file: Path | None, key_file: Path | None) -> None:
     if (cert_file is None) != (key_file is None):
         raise ValueError("cert_file and key_file belong together")

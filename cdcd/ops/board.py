@@ -5,7 +5,7 @@ All calls are cheap, never wait and never fail, and come from the event loop's t
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cdcd import __version__
@@ -184,6 +184,11 @@ class Board:
         """Rows of the target differ from the source's: missing, extra, different."""
         for kind in kinds:
             self.metrics.differences.labels(table, kind).inc()
+
+    def certificates(self, ends: Mapping[str, float]) -> None:
+        """When certificates end, in seconds since 1970, by the setting that names their file."""
+        for setting, seconds in ends.items():
+            self.metrics.certificate_expiry.labels(setting).set(seconds)
 
     def asked_to_repair(self, table: str, rows: int) -> None:
         """Rows that differ were asked to be refreshed."""

@@ -98,6 +98,11 @@ class Metrics:
         self.retries = self._counter(
             "cdcd_retries", "Tries that failed and were repeated.", "stage"
         )
+        self.certificate_expiry = self._gauge(
+            "cdcd_certificate_expiry_timestamp_seconds",
+            "When certificates of a file end: the first of those shown, the last of those trusted.",
+            "setting",
+        )
         self.tables = self._gauge("cdcd_tables", "Tables by state.", "state")
         self.stages = self._gauge(
             "cdcd_stage_running", "1 while the stage runs, 0 while it starts or retries.", "stage"

@@ -120,6 +120,11 @@ def _wrong(what: str, section: str) -> ConfigurationError:
     return ConfigurationError(what, f"see [{section}] in the settings")
 
 
+def authorities(tls: TlsSettings) -> str | None:
+    """The file of certificates that a link's server is checked with, for clients that want one."""
+    return str(tls.ca_file) if tls.ca_file else ssl.get_default_verify_paths().cafile
+
+
 def refused(error: ssl.SSLError, server: str, link: str) -> CdcdError:
     """What a failed handshake with a server means. A broken connection is no refusal."""
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
@@ -140,6 +145,11 @@ def refusal(said: str, server: str, link: str) -> ConfigurationError:
 _UNKNOWN = "the server's certificate is not by a known authority", "ca_file"
 # What OpenSSL's words, and the alerts that servers send, mean.
 _REFUSALS = {
+    # librdkafka says no more.
+    "could not be verified": (
+        "the server's certificate could not be verified: its authority, its name or its time",
+        "ca_file and check_name",
+    ),
     "alert protocol version": ("the server speaks no TLS 1.2", "enabled"),
     "alert": ("the server refuses the certificate that is shown, or that none is", "cert_file"),
     "mismatch": ("the server's certificate is for another name", "check_name"),

@@ -24,11 +24,14 @@ from hvac.exceptions import (
     VaultError,
 )
 from pydantic import ValidationError
+from requests.adapters import HTTPAdapter
 
 from cdcd.config.references import Reference
-from cdcd.config.settings import VaultSettings
+from cdcd.config.tls import TlsSettings
+from cdcd.config.vault import VaultSettings
 from cdcd.model.errors import CdcdError, ConfigurationError, Transient
 from cdcd.model.login import Login
+from cdcd.ops import tls
 from cdcd.ops.logs import get_logger
 
 Result = TypeVar("Result")
@@ -48,6 +51,8 @@ _AWAY = VaultDown, InternalServerError, BadGateway, RateLimitExceeded, requests.
 
 def failure(error: Exception, doing: str) -> CdcdError:
     """What an error of Vault's means; its texts name paths and methods, and no secrets."""
+    if isinstance(error, requests.exceptions.SSLError):
+        return tls.refusal(str(error), "Vault", "vault")
     said = "; ".join(getattr(error, "errors", None) or [type(error).__name__])
     message = f"Vault: {doing}: {said}"
     if isinstance(error, _REFUSED):
@@ -64,6 +69,26 @@ class Secret:
     lease_seconds: float
 
 
+class _AnyName(HTTPAdapter):
+    """Connections to a server whose certificate may name another host."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs, assert_hostname=False)
+
+
+def _session(settings: TlsSettings) -> requests.Session:
+    session = requests.Session()
+    if settings.enabled:
+        # Says what is wrong with a file; the session itself only fails.
+        tls.client_context(settings, "vault")
+        session.verify = tls.authorities(settings) or True
+        if settings.cert_file and settings.key_file:
+            session.cert = str(settings.cert_file), str(settings.key_file)
+        if not settings.check_name:
+            session.mount("https://", _AnyName())
+    return session
+
+
 class Vault:
     """A session with Vault. Every method blocks, and raises Transient or ConfigurationError."""
 
@@ -78,7 +103,7 @@ class Vault:
             token=settings.token.get_secret_value() if settings.token else None,
             namespace=settings.namespace,
             timeout=settings.request_timeout_seconds,
-            verify=str(settings.ca_file) if settings.ca_file else True,
+            session=_session(settings.tls),
         )
 
     def close(self) -> None:

@@ -6,7 +6,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import SecretStr
 
-from cdcd.config.settings import Settings
+from cdcd.config.settings import KafkaSettings, PostgresSettings, Settings
+from cdcd.config.tls import TlsSettings
 from cdcd.model.errors import ConfigurationError
 from cdcd.preflight import production
 from cdcd.preflight.report import Finding, note
@@ -54,19 +55,38 @@ ORDER BY 1
 
 def links(settings: Settings) -> dict[str, str | None]:
     """What each service's link lacks; the one place that knows which settings mean TLS."""
-    protocol = settings.kafka.properties.get("security.protocol", "plaintext").lower()
-    trusting = "false" in settings.kafka.properties.get("enable.ssl.certificate.verification", "")
-    mode = parse_qs(urlsplit(settings.postgres.dsn.get_secret_value()).query).get("sslmode", [""])
-    kafka = f"is {protocol}" if "ssl" not in protocol else None
+    registry, vault = settings.registry, settings.vault
     return {
-        "scylla": "has no TLS",
-        "kafka": kafka or ("does not verify the brokers" if trusting else None),
-        "registry": _plain(settings.registry.url),
-        "postgres": None
-        if mode[0] == "verify-full"
-        else f"has sslmode {mode[0] or 'prefer'}, which does not tell whose server it is",
-        "vault": _plain(settings.vault.url) if settings.vault.url else None,
+        "scylla": _lacks(settings.scylla.tls, "has no TLS"),
+        "kafka": _kafka_lacks(settings.kafka),
+        "registry": _lacks(registry.tls, _plain(registry.url)),
+        "postgres": _lacks(settings.postgres.tls, _dsn_lacks(settings.postgres)),
+        "vault": _lacks(vault.tls, _plain(vault.url)) if vault.url else None,
     }
+
+
+def _lacks(tls: TlsSettings, without: str | None) -> str | None:
+    """What a link lacks by its own section, and where TLS is not enabled there, `without` it."""
+    if not tls.enabled:
+        return without
+    return None if tls.check_name else "does not check the server's name"
+
+
+def _kafka_lacks(kafka: KafkaSettings) -> str | None:
+    # Properties win over the other settings.
+    protocol = kafka.properties.get("security.protocol", "").lower()
+    if "false" in kafka.properties.get("enable.ssl.certificate.verification", ""):
+        return "does not verify the brokers"
+    if protocol:
+        return None if "ssl" in protocol else f"is {protocol}"
+    return _lacks(kafka.tls, "is plaintext")
+
+
+def _dsn_lacks(postgres: PostgresSettings) -> str | None:
+    found = parse_qs(urlsplit(postgres.dsn.get_secret_value()).query).get("sslmode", [""])[0]
+    if found == "verify-full":
+        return None
+    return f"has sslmode {found or 'prefer'}, which does not tell whose server it is"
 
 
 def _plain(url: str) -> str | None:
@@ -76,17 +96,23 @@ def _plain(url: str) -> str | None:
 def logins(settings: Settings) -> dict[str, tuple[str | None, str | None]]:
     """User and password for each service; (None, None) where nobody logs in."""
     scylla, registry, postgres = settings.scylla, settings.registry, settings.postgres
-    kafka = settings.kafka.properties
+    kafka, sasl = settings.kafka.properties, settings.kafka.sasl
     url = urlsplit(postgres.dsn.get_secret_value())
     user = postgres.username or (unquote(url.username) if url.username else None)
     password = _word(postgres.password) or (unquote(url.password) if url.password else None)
     # A client's certificate is a login too, and a leased one has no password in the settings.
     certificate = kafka.get("ssl.certificate.location") or kafka.get("ssl.keystore.location")
+    if settings.kafka.tls.cert_file is not None:
+        certificate = str(settings.kafka.tls.cert_file)
     return {
         "scylla": (scylla.username, _word(scylla.password)),
         "kafka": (
-            kafka.get("sasl.username") or kafka.get("sasl.mechanism") or certificate,
-            kafka.get("sasl.password"),
+            kafka.get("sasl.username")
+            or kafka.get("sasl.mechanism")
+            or sasl.username
+            or sasl.client_id
+            or certificate,
+            kafka.get("sasl.password") or _word(sasl.password) or _word(sasl.client_secret),
         ),
         "registry": (registry.username, _word(registry.password)),
         "postgres": (user or postgres.vault_login, password),
@@ -105,7 +131,9 @@ def of_settings(settings: Settings, services: Collection[str]) -> dict[str, list
         "passwords": production.judge_passwords(
             {n: login for n, login in logins(settings).items() if n in wanted}
         ),
-        "listener": production.judge_listener(settings.http.host),
+        "listener": []
+        if settings.http.tls.client_certificates
+        else production.judge_listener(settings.http.host),
     }
 
 

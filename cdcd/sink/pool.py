@@ -19,6 +19,7 @@ from cdcd.config.settings import PostgresSettings
 from cdcd.model.dead_letter import Refusal
 from cdcd.model.errors import CdcdError, ConfigurationError, Fatal, Transient
 from cdcd.model.login import Login
+from cdcd.ops import tls
 from cdcd.sink.sqlstates import UNSTORABLE, Kind, meaning_of
 
 Row = tuple[Any, ...]
@@ -113,8 +114,8 @@ def failure(error: Exception) -> CdcdError:
         return ConfigurationError("PostgreSQL: [postgres] dsn is not a connection URL")
     if isinstance(error, asyncpg.PostgresError):
         return _reported(error)
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return ConfigurationError(f"PostgreSQL: {error.verify_message}", "see [postgres] dsn")
+    if isinstance(error, ssl.SSLError):
+        return tls.refused(error, "PostgreSQL", "postgres")
     if isinstance(error, TimeoutError):
         return Transient("PostgreSQL: no answer in time")
     said = error.strerror if isinstance(error, OSError) else None
@@ -223,6 +224,7 @@ class Pool:
         self._login_number = 0
         self._application_name = application_name
         self._pool: asyncpg.Pool[Any] | None = None
+        self._tls = tls.client(settings.tls, "postgres")
         limit_ms = str(int(settings.statement_timeout_seconds * 1000))
         self._session = {
             "statement_timeout": limit_ms,
@@ -267,9 +269,12 @@ class Pool:
         if self._login is not None:
             login = self._login()
             given = {"user": login.user, "password": login.password}
+        more: dict[str, Any] = {k: v for k, v in given.items() if v}
+        if self._tls is not None:
+            more["ssl"] = self._tls.now()
         connect: Callable[..., Any] = asyncpg.connect
         try:
-            return await connect(*args, **kwargs, **{k: v for k, v in given.items() if v})
+            return await connect(*args, **kwargs, **more)
         except asyncpg.InvalidAuthorizationSpecificationError as error:
             if self._login is None:
                 raise

@@ -47,6 +47,7 @@ from cassandra.query import (
 
 from cdcd.config.settings import ScyllaSettings
 from cdcd.model.errors import CdcdError, ConfigurationError, Transient
+from cdcd.ops import tls
 
 RawRow = tuple[bytes | None, ...]
 
@@ -245,6 +246,7 @@ def _cluster(settings: ScyllaSettings) -> Cluster:
             _RAW: profile(tuple_factory),
         },
         protocol_version=ProtocolVersion.V4,
+        ssl_context=tls.client_context(settings.tls, "scylla") if settings.tls.enabled else None,
         connect_timeout=settings.connect_timeout_seconds,
         control_connection_timeout=settings.connect_timeout_seconds,
         # The catalog is read by queries of our own; the driver's copy would cost a scan per DDL.
@@ -290,6 +292,15 @@ def failure(error: Exception, doing: str) -> CdcdError:
         return ConfigurationError(
             "ScyllaDB: the user or password is wrong", "see username and password in [scylla]"
         )
+    # The driver wraps the errors of some handshakes in others.
+    said = [str(cause) for cause in causes]
+    if any("EOF occurred in violation of protocol" in s for s in said):
+        # So ends a handshake with a server that refuses, and one with a server that goes away.
+        hint = "does it want a certificate? see cert_file in [scylla.tls]"
+        return Transient(f"ScyllaDB: {doing}: the server has ended the handshake", hint)
+    refusals = [s for s in said if "[SSL: " in s]
+    if refusals and len(refusals) == len(causes):
+        return tls.refusal(refusals[0], "ScyllaDB", "scylla")
     if isinstance(error, UnresolvableContactPoints):
         what = f"ScyllaDB: {doing}: none of the hosts' names is known"
         return Transient(what, "is hosts in [scylla] right, and does the name service answer?")

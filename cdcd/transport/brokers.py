@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 from cdcd.config.settings import KafkaSettings
 from cdcd.model.errors import CdcdError, Transient
 from cdcd.transport.consumer import group_of
-from cdcd.transport.kafka import client_properties, failure
+from cdcd.transport.kafka import admin_failure, client_properties, failure
 from cdcd.transport.topics import source_group
 
 
@@ -80,7 +80,7 @@ class Brokers:
         try:
             return self._admin.list_topics(timeout=self._timeout_seconds)
         except KafkaException as error:
-            raise failure(error, "listing topics") from error
+            raise admin_failure(self._admin, error, "listing topics") from error
 
     async def _entries(self, future: Future[Any], doing: str) -> Mapping[str, str]:
         entries = await self._answer(future, doing)
@@ -120,7 +120,7 @@ class Brokers:
             # The client ends the request itself; the second limit is for a client that does not.
             return await asyncio.to_thread(future.result, self._timeout_seconds + 1)
         except KafkaException as error:
-            raise failure(error, doing) from error
+            raise admin_failure(self._admin, error, doing) from error
         except TimeoutError as error:
             raise Transient(f"Kafka: {doing}: no answer in time") from error
 

@@ -7,9 +7,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
+from confluent_kafka.admin import AdminClient
+from pydantic import SecretStr
 
 from cdcd.config.settings import KafkaSettings
 from cdcd.model.errors import CdcdError, ConfigurationError, Transient
+from cdcd.ops import tls
 
 # The end of a partition, told as an error.
 PARTITION_EOF: int = KafkaError._PARTITION_EOF  # noqa: SLF001  librdkafka's codes begin with _
@@ -27,6 +30,14 @@ _REFUSED = frozenset(
         KafkaError.INVALID_CONFIG,
         KafkaError.POLICY_VIOLATION,
         KafkaError.UNSUPPORTED_VERSION,
+    }
+)
+# How a call fails when no broker takes this client's connections, or all are away.
+_AWAY = frozenset(
+    {
+        KafkaError._TRANSPORT,  # noqa: SLF001
+        KafkaError._TIMED_OUT,  # noqa: SLF001
+        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
     }
 )
 _FENCED = frozenset(
@@ -48,8 +59,9 @@ def client_properties(settings: KafkaSettings, role: str, **extra: object) -> di
         "socket.timeout.ms": timeout_ms,
         "reconnect.backoff.max.ms": 1000,
         "log_level": 0,
-        # Errors come back from the calls; the background ones would only repeat them on stderr.
-        "error_cb": _ignore,
+        # Errors come back from the calls, but for why a connection was refused.
+        "error_cb": _refusals.hear,
+        **_security(settings),
         **extra,
         **settings.properties,
         # A producer's default would have a topic that was deleted come back with other settings.
@@ -57,8 +69,97 @@ def client_properties(settings: KafkaSettings, role: str, **extra: object) -> di
     }
 
 
-def _ignore(_: KafkaError) -> None:
-    pass
+def _security(settings: KafkaSettings) -> dict[str, Any]:
+    """The properties of TLS and login. Raises ConfigurationError where a file is wrong."""
+    tls_settings, sasl = settings.tls, settings.sasl
+    found: dict[str, Any] = {}
+    if tls_settings.enabled:
+        # Says what is wrong with a file; librdkafka's words do not name it.
+        tls.client_context(tls_settings, "kafka")
+        found = {
+            "ssl.ca.location": tls_settings.ca_file,
+            "ssl.certificate.location": tls_settings.cert_file,
+            "ssl.key.location": tls_settings.key_file,
+            "ssl.endpoint.identification.algorithm": "https" if tls_settings.check_name else "none",
+        }
+    if sasl.mechanism == "OAUTHBEARER":
+        found |= {
+            "sasl.oauthbearer.method": "oidc",
+            "sasl.oauthbearer.token.endpoint.url": sasl.token_url,
+            "sasl.oauthbearer.client.id": sasl.client_id,
+            "sasl.oauthbearer.client.secret": _secret(sasl.client_secret),
+            "sasl.oauthbearer.scope": sasl.scope,
+            "https.ca.location": sasl.token_ca_file,
+        }
+    elif sasl.mechanism != "none":
+        found |= {"sasl.username": sasl.username, "sasl.password": _secret(sasl.password)}
+    if sasl.mechanism != "none":
+        found["sasl.mechanism"] = sasl.mechanism
+    words = ("sasl" if sasl.mechanism != "none" else "", "ssl" if tls_settings.enabled else "")
+    protocol = "_".join(word for word in words if word)
+    if protocol:
+        found["security.protocol"] = "sasl_plaintext" if protocol == "sasl" else protocol
+    return {name: str(value) for name, value in found.items() if value is not None}
+
+
+def _secret(value: SecretStr | None) -> str | None:
+    return value.get_secret_value() if value is not None else None
+
+
+class Refusals:
+    """What brokers, or a token's server, last refused this process; clients tell it in the
+    background, and a call only that it could not be done.
+    """
+
+    # How long it explains calls that fail.
+    SECONDS = 30.0
+
+    def __init__(self) -> None:
+        self._heard_at = -math.inf
+        self._error = CdcdError("")
+        self._by_all = False
+
+    def hear(self, error: KafkaError) -> None:
+        """Take note of an error that a client tells in the background."""
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001
+            self._by_all = self._is_fresh
+            return
+        found = _refusal(error)
+        if found is not None:
+            self._by_all = self._by_all and self._is_fresh
+            self._error, self._heard_at = found, time.monotonic()
+
+    def explain(self, message: str) -> CdcdError:
+        """What a call that failed means. While other brokers are there it is tried again."""
+        if not self._is_fresh:
+            return Transient(message)
+        if self._by_all:
+            return self._error
+        return Transient(f"{message} ({self._error.message})", self._error.hint)
+
+    @property
+    def _is_fresh(self) -> bool:
+        return time.monotonic() - self._heard_at < self.SECONDS
+
+
+def _refusal(error: KafkaError) -> CdcdError | None:
+    """What an error in the background says of certificates and logins; None where nothing."""
+    said = error.str()
+    if "OAUTHBEARER token" in said:
+        # A token's server that is away is no wrong setting.
+        return Transient(f"Kafka: login: {said}", "see token_url in [kafka.sasl]")
+    if error.code() in {KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED}:  # noqa: SLF001
+        return ConfigurationError(f"Kafka: login: {said}", "see [kafka.sasl]")
+    if error.code() == KafkaError._SSL or "ssl/tls alert" in said:  # noqa: SLF001
+        return tls.refusal(said, "Kafka", "kafka")
+    if "SSL_HANDSHAKE" in said or "security.protocol" in said:
+        # A broker that goes away looks like this too.
+        hint = "does bootstrap_servers name a listener with TLS if and only if [kafka.tls] says so?"
+        return Transient(f"Kafka: {said}", hint)
+    return None
+
+
+_refusals = Refusals()
 
 
 def fetch(consumer: Consumer, records_max: int, wait_seconds: float) -> list[Message]:
@@ -162,4 +263,10 @@ def failure(error: KafkaException | KafkaError, doing: str) -> CdcdError:
         )
     if cause.code() in _REFUSED:
         return ConfigurationError(message, "see [kafka] in the settings and the user's rights")
-    return Transient(message)
+    return _refusals.explain(message) if cause.code() in _AWAY else Transient(message)
+
+
+def admin_failure(client: AdminClient, error: KafkaException, doing: str) -> CdcdError:
+    """What an administrator's error means; such a client tells its background only when asked."""
+    client.poll(0)
+    return failure(error, doing)

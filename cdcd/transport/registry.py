@@ -7,6 +7,7 @@ Its own retries are off; callers try again on Transient, with their own limits.
 
 import asyncio
 import json
+import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -18,7 +19,9 @@ from confluent_kafka.schema_registry.common._httpx_compat import httpx  # whiche
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
 from cdcd.config.settings import RegistrySettings
+from cdcd.config.tls import TlsSettings
 from cdcd.model.errors import CdcdError, ConfigurationError, Fatal, Transient
+from cdcd.ops import tls
 from cdcd.transport.schema import Schema
 
 Result = TypeVar("Result")
@@ -36,6 +39,8 @@ def failure(error: SchemaRegistryError | httpx.HTTPError, doing: str) -> CdcdErr
     """What a client's error means; `doing` is what was tried, in the words of a sentence."""
     if isinstance(error, httpx.HTTPError):
         reason = str(error) or type(error).__name__
+        if "[SSL" in reason:
+            return tls.refusal(reason, "registry", "registry")
         return Transient(f"registry: {doing}: {reason}")
     status = error.http_status_code
     message = f"registry: {doing}: {error.error_message} (HTTP {status})"
@@ -67,6 +72,8 @@ class Registry:
         if settings.username:
             password = settings.password.get_secret_value() if settings.password else ""
             properties["basic.auth.user.info"] = f"{settings.username}:{password}"
+        if settings.tls.enabled:
+            properties |= _tls_properties(settings.tls)
         try:
             self._client = SchemaRegistryClient(properties)
         except ValueError as error:
@@ -74,6 +81,10 @@ class Registry:
             raise ConfigurationError(
                 "registry: the client refuses these settings", "see [registry] url, username"
             ) from error
+        # The context that the client has made, and uses for each connection.
+        context: ssl.SSLContext = self._client._rest_client.verify  # noqa: SLF001  there is no other way
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.check_hostname = settings.tls.check_name
         self._ids: dict[tuple[str, str], int] = {}
         self._schemas: dict[int, Schema] = {}
         self._backward: set[str] = set()
@@ -168,6 +179,17 @@ class Registry:
     async def close(self) -> None:
         """Give the connections back."""
         await asyncio.to_thread(self._client.close)
+
+
+def _tls_properties(settings: TlsSettings) -> dict[str, object]:
+    # Says what is wrong with a file; the client's own words do not name it.
+    tls.client_context(settings, "registry")
+    found = {
+        "ssl.ca.location": tls.authorities(settings),
+        "ssl.certificate.location": settings.cert_file,
+        "ssl.key.location": settings.key_file,
+    }
+    return {name: str(file) for name, file in found.items() if file is not None}
 
 
 class _Missing(Fatal):

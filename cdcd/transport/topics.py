@@ -27,7 +27,7 @@ from cdcd.config.settings import KafkaSettings
 from cdcd.model.destination import Destination
 from cdcd.model.errors import ConfigurationError, Transient
 from cdcd.model.table import TableSpec
-from cdcd.transport.kafka import client_properties, failure
+from cdcd.transport.kafka import admin_failure, client_properties, failure
 from cdcd.transport.topic_facts import HEADERS_BYTES_MAX, RECORD_BYTES_MAX, TopicFacts
 
 _INTERNAL = "cdcd"
@@ -305,4 +305,4 @@ class Topics:
         try:
             return await asyncio.to_thread(self._admin.list_topics, timeout=self._timeout_seconds)
         except KafkaException as error:
-            raise failure(error, doing) from error
+            raise admin_failure(self._admin, error, doing) from error

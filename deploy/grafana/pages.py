@@ -253,6 +253,17 @@ _WORK = Row(
             "s",
         ),
         Graph(
+            "Certificates",
+            "How long the certificates of each setting are good for.",
+            (
+                Query(
+                    "min by (setting) (cdcd_certificate_expiry_timestamp_seconds) - time()",
+                    "{{setting}}",
+                ),
+            ),
+            "s",
+        ),
+        Graph(
             "Versions",
             "Workers of each version.",
             (Query("count by (version) (cdcd_build_info)", "{{version}}"),),

@@ -53,6 +53,10 @@ class Command:
         """Other values for some settings of a section."""
         self._settings.setdefault(section, {}).update(values)
 
+    def drop(self, section: str) -> None:
+        """Leave a section's settings at their defaults."""
+        self._settings.pop(section)
+
     def kafka(self) -> KafkaSettings:
         """The settings for Kafka."""
         return KafkaSettings.model_validate(self._settings["kafka"])

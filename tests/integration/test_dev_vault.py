@@ -17,7 +17,7 @@ import requests
 from pydantic import SecretStr
 
 from cdcd.config.references import Reference
-from cdcd.config.settings import VaultSettings
+from cdcd.config.vault import VaultSettings
 from cdcd.ops.vault import Vault, one_login
 from tests.integration.vault import BAO
 from tests.stack import Stack

@@ -17,7 +17,8 @@ import pytest
 from pydantic import SecretStr
 
 from cdcd.config.references import Reference
-from cdcd.config.settings import PostgresSettings, VaultSettings, load
+from cdcd.config.settings import PostgresSettings, load
+from cdcd.config.vault import VaultSettings
 from cdcd.model.errors import ConfigurationError, Transient
 from cdcd.ops.vault import LeasedLogin, Secrets, Vault
 from cdcd.sink.pool import Pool

@@ -28,15 +28,37 @@ path "database/creds/*" { capabilities = ["read"] }
 class Server:
     """The server; it can be stopped and started, which makes it forget everything."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, certificates: Path | None = None) -> None:
+        """With certificates it has a second port, for whoever has one by their authority."""
         self._folder = folder
+        self._certificates = certificates
         self._port = _free_ports()
+        self._tls_port = _free_ports()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         """Its address."""
         return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def tls_url(self) -> str:
+        """The address of the port for clients with certificates."""
+        return f"https://127.0.0.1:{self._tls_port}"
+
+    def _more(self) -> list[str]:
+        if self._certificates is None:
+            return []
+        listener = {
+            "address": f"127.0.0.1:{self._tls_port}",
+            "tls_cert_file": str(self._certificates / "vault.pem"),
+            "tls_key_file": str(self._certificates / "vault.key"),
+            "tls_client_ca_file": str(self._certificates / "ca.pem"),
+            "tls_require_and_verify_client_cert": True,
+        }
+        file = self._folder / "listener.json"
+        file.write_text(json.dumps({"listener": [{"tcp": listener}]}))
+        return [f"-config={file}"]
 
     def start(self) -> None:
         """Start it, and wait until it is unsealed."""
@@ -47,6 +69,7 @@ class Server:
                     BAO,
                     *("server", "-dev", "-dev-no-store-token", f"-dev-root-token-id={ROOT_TOKEN}"),
                     f"-dev-listen-address=127.0.0.1:{self._port}",
+                    *self._more(),
                 ],
                 stdout=log,
                 stderr=log,

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -32,6 +33,8 @@ class Daemon:
         self._command = [sys.executable, "-m", "cdcd", "-c", str(config), *arguments]
         self._log = folder / "daemon.log"
         self._process: subprocess.Popen[bytes] | None = None
+        # For a port that speaks TLS.
+        self.tls: ssl.SSLContext | None = None
 
     def start(self) -> None:
         """Start it; what it logs is added to the same file."""
@@ -96,7 +99,7 @@ class Daemon:
     def get(self, path: str) -> tuple[int, Any]:
         """Status and JSON of its port; status 0 while it does not listen."""
         try:
-            with urllib.request.urlopen(f"{self._url()}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"{self.url}{path}", timeout=5, context=self.tls) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)
@@ -107,18 +110,19 @@ class Daemon:
         """Until when every settling pass has read the log again, in seconds since 1970; 0 while
         that is not known.
         """
-        with suppress(OSError), urllib.request.urlopen(f"{self._url()}/metrics") as answer:
+        with suppress(OSError), urllib.request.urlopen(f"{self.url}/metrics") as answer:
             found = re.findall(
                 r"^cdcd_settled_timestamp_seconds\{.*\} (.*)$", answer.read().decode(), re.MULTILINE
             )
             return min(map(float, found), default=0.0)
         return 0.0
 
-    def _url(self) -> str:
+    @property
+    def url(self) -> str:
         """Where it listens; a port that nobody has while it does not."""
         with self._log.open() as log:
             log.seek(self._read_from)
-            found = re.search(r"http://127\.0\.0\.1:\d+", log.read())
+            found = re.search(r"https?://127\.0\.0\.1:\d+", log.read())
         return found[0] if found else "http://127.0.0.1:9"
 
     def wait_ready(self) -> None:

@@ -23,8 +23,9 @@ from tests.scenario.test_late import generation_age_seconds
 
 pytestmark = pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed")
 
-# Metrics of what does not happen here: no failure, no Vault.
+# Metrics of what does not happen here: no failure, no Vault, no TLS.
 QUIET = {"cdcd_retries_total", "cdcd_login_lease_seconds"}
+QUIET |= {"cdcd_certificate_expiry_timestamp_seconds"}
 # So does the time that a copy takes which is done at once.
 QUIET |= {"cdcd_copy_remaining_seconds"}
 

@@ -1,10 +1,11 @@
-"""Which of a Kafka client's errors end it."""
+"""What a Kafka client is told, and what its errors mean."""
 
 import pytest
 from confluent_kafka import KafkaError
 
 from cdcd.config.settings import KafkaSettings
-from cdcd.transport.kafka import client_properties, is_final
+from cdcd.model.errors import ConfigurationError, Transient
+from cdcd.transport.kafka import Refusals, client_properties, is_final
 
 
 @pytest.mark.parametrize(
@@ -26,3 +27,65 @@ def test_no_client_makes_topics_by_asking_for_them() -> None:
     """Whatever the settings say: a topic that was deleted must not come back by itself."""
     settings = KafkaSettings(properties={"allow.auto.create.topics": "true"})
     assert client_properties(settings, "source")["allow.auto.create.topics"] is False
+
+
+NO_CERTIFICATE = KafkaError(
+    KafkaError._TRANSPORT,
+    "ssl://k:9093/1: Receive failed: SSL routines::ssl/tls alert bad certificate",
+)
+WRONG_PASSWORD = KafkaError(KafkaError._AUTHENTICATION, "sasl_ssl://k:9093/1: invalid credentials")
+ALL_DOWN = KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down")
+
+
+@pytest.mark.parametrize(
+    ("heard", "section"), [(NO_CERTIFICATE, "[kafka.tls]"), (WRONG_PASSWORD, "[kafka.sasl]")]
+)
+def test_refused_by_all_is_a_wrong_setting(heard: KafkaError, section: str) -> None:
+    """When every broker refuses, a call that fails names the setting, and is not tried again."""
+    refusals = Refusals()
+    for error in (heard, ALL_DOWN):
+        refusals.hear(error)
+    found = refusals.explain("Kafka: listing topics: timed out")
+    assert isinstance(found, ConfigurationError)
+    assert section in found.hint
+
+
+def test_refused_by_one_is_tried_again() -> None:
+    """While another broker may be there, the call is tried again, and says what was heard."""
+    refusals = Refusals()
+    refusals.hear(NO_CERTIFICATE)
+    found = refusals.explain("Kafka: listing topics: timed out")
+    assert isinstance(found, Transient)
+    assert "certificate" in found.message
+
+
+@pytest.mark.parametrize("heard", [[], [ALL_DOWN], [KafkaError(KafkaError._TRANSPORT, "reset")]])
+def test_brokers_that_are_away_are_no_refusal(heard: list[KafkaError]) -> None:
+    """Without a word of certificates or logins a call that fails means what it says."""
+    refusals = Refusals()
+    for error in heard:
+        refusals.hear(error)
+    found = refusals.explain("Kafka: listing topics: timed out")
+    assert (type(found), found.message) == (Transient, "Kafka: listing topics: timed out")
+
+
+@pytest.mark.parametrize(
+    ("given", "protocol"),
+    [
+        ({}, None),
+        ({"tls": {"enabled": True}}, "ssl"),
+        ({"sasl": {"mechanism": "PLAIN", "username": "u", "password": "p"}}, "sasl_plaintext"),
+        (
+            {
+                "tls": {"enabled": True},
+                "sasl": {"mechanism": "PLAIN", "username": "u", "password": "p"},
+            },
+            "sasl_ssl",
+        ),
+        ({"tls": {"enabled": True}, "properties": {"security.protocol": "plaintext"}}, "plaintext"),
+    ],
+)
+def test_protocols(given: dict[str, object], protocol: str | None) -> None:
+    """TLS and login make the protocol together; a property of the user's wins."""
+    properties = client_properties(KafkaSettings.model_validate(given), "test")
+    assert properties.get("security.protocol") == protocol

@@ -30,6 +30,9 @@ def _settings(**sections: dict[str, Any]) -> Settings:
         ("registry", {"registry": {"url": "https://r"}}),
         ("postgres", {"postgres": {"dsn": "postgresql://h/d?sslmode=verify-full"}}),
         ("vault", {"vault": {"url": "https://v"}}),
+        ("scylla", {"scylla": {"tls": {"enabled": True}}}),
+        ("kafka", {"kafka": {"tls": {"enabled": True}}}),
+        ("postgres", {"postgres": {"tls": {"enabled": True}}}),
     ],
 )
 def test_links_with_tls_are_good(service: str, sections: dict[str, Any]) -> None:
@@ -58,6 +61,16 @@ def test_links_with_tls_are_good(service: str, sections: dict[str, Any]) -> None
         ("postgres", {}),
         ("postgres", {"postgres": {"dsn": "postgresql://h/d?sslmode=require"}}),
         ("vault", {"vault": {"url": "http://v"}}),
+        ("scylla", {"scylla": {"tls": {"enabled": True, "check_name": False}}}),
+        (
+            "kafka",
+            {
+                "kafka": {
+                    "tls": {"enabled": True},
+                    "properties": {"security.protocol": "plaintext"},
+                }
+            },
+        ),
     ],
 )
 def test_links_without_tls_are_found(service: str, sections: dict[str, Any]) -> None:
@@ -90,13 +103,15 @@ def test_no_finding_has_a_password() -> None:
 
 
 def test_logins_are_read_from_where_they_are() -> None:
-    """PostgreSQL's user and password may be in the URL, escaped, or in settings of their own."""
+    """User and password may be in a URL, escaped, or in settings of their own, or leased."""
     in_url = checks.logins(_settings(postgres={"dsn": "postgresql://me:p%40ss@h/d"}))
     assert in_url["postgres"] == ("me", "p@ss")
     apart = checks.logins(
         _settings(postgres={"dsn": "postgresql://me:a@h/d", "username": "u", "password": "b"})
     )
     assert apart["postgres"] == ("u", "b")
+    by_scram = {"mechanism": "SCRAM-SHA-512", "username": "u", "password": "b"}
+    assert checks.logins(_settings(kafka={"sasl": by_scram}))["kafka"] == ("u", "b")
     leased = checks.logins(
         _settings(postgres={"dsn": "postgresql://h/d", "vault_login": "database/creds/cdcd"})
     )
