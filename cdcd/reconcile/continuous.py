@@ -38,8 +38,10 @@ log = get_logger()
 
 # Rows that are compared at once; also a page of the slow reads.
 ROWS_AT_ONCE = 500
-# Suspects past which the walk stops and judges.
+# Suspects past which the walk stops and judges, and how long the first may wait for others: a trial
+# takes as long for many as for one.
 SUSPECTS_MAX = 5000
+SUSPECTS_SECONDS_MAX = 60.0
 DAY_MS = 86_400_000
 
 
@@ -164,6 +166,7 @@ class Walker:
         self._pace = Pace(settings.continuous_rows_per_second)
         self._repairs = settings.continuous_repair
         self._suspects: dict[Key, Suspect] = {}
+        self._judged_at = time.monotonic()
 
     async def walk(self) -> None:
         """Every owned lane, then the target's rows that were not met."""
@@ -176,7 +179,8 @@ class Walker:
             if lane not in (await self._lanes.assigned()).lanes.owned:
                 continue
             rows = await self._lane(lane, buckets)
-            await self._judge()
+            if time.monotonic() > self._judged_at + SUSPECTS_SECONDS_MAX:
+                await self._judge()
             walked.add(lane)
             now_ms = wall_clock_ms()
             self._coverage.walked(lane, rows, now_ms)
@@ -243,8 +247,11 @@ class Walker:
 
     async def _judge(self) -> None:
         suspects, self._suspects = self._suspects, {}
-        if not suspects:
-            return
+        if suspects:
+            await self._judge_some(suspects)
+        self._judged_at = time.monotonic()
+
+    async def _judge_some(self, suspects: dict[Key, Suspect]) -> None:
         confirmed = (await self._verifier.judge(suspects)).confirmed
         if not confirmed:
             return
