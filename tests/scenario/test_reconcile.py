@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -86,18 +87,39 @@ def started(place: Place) -> Place:
 
 
 def _run(place: Place, statements: list[str]) -> None:
-    """Statements in the target, in one transaction; `$t` is the table."""
+    """Statements in the target, in one transaction; `$t` is the table, `$s` the schema."""
 
     async def run() -> None:
         connection = await asyncpg.connect(place.stack.postgres)
         try:
             async with connection.transaction():
                 for statement in statements:
-                    await connection.execute(statement.replace("$t", f'"{place.schema}".t'))
+                    named = statement.replace("$t", f'"{place.schema}".t')
+                    await connection.execute(named.replace("$s", f'"{place.schema}"'))
         finally:
             await connection.close()
 
     asyncio.run(run())
+
+
+def _known(place: Place) -> tuple[dict[str, str], bool, float]:
+    """What the target's view says of each table and of all, and its functions of all."""
+
+    async def fetch() -> tuple[dict[str, str], bool, float]:
+        connection = await asyncpg.connect(place.stack.postgres)
+        try:
+            rows = await connection.fetch(
+                f'SELECT category, status FROM "{place.schema}".validation_summary'
+            )
+            complete, share = [
+                await connection.fetchval(f'SELECT "{place.schema}".{function}()')
+                for function in ("is_replication_complete", "get_replication_completeness")
+            ]
+            return {r["category"].split(".")[-1]: r["status"] for r in rows}, complete, float(share)
+        finally:
+            await connection.close()
+
+    return asyncio.run(fetch())
 
 
 def _rows(place: Place) -> list[str]:
@@ -135,37 +157,55 @@ def _damage(rows: int) -> tuple[list[str], dict[str, set[tuple[int, ...]]], dict
     return statements, {k: {(n // 10, n) for n in v} for k, v in keys.items()}, columns
 
 
+def _both(place: Place, *repair: str) -> tuple[tuple[int, Any], tuple[int, Any]]:
+    """All rows of `t` and what was changed lately in `u` compared at the same time."""
+    full = ("full", "--table", f"{place.name}.t", "--repair", *repair)
+    lately = ("incremental", "--table", f"{place.name}.u", "--since", "1h", "--repair", *repair)
+    with ThreadPoolExecutor(2) as threads:
+        runs = [threads.submit(reconcile, place, *words) for words in (full, lately)]
+        return runs[0].result(), runs[1].result()
+
+
 @pytest.mark.timeout(180 + DAMAGED)
 def test_damage_is_found_named_and_repaired(started: Place) -> None:
     """Rows deleted, added and changed by hand, in every type, are all named with their columns, a
     preview changes nothing, and the repair makes the target equal. So it is when only the rows are
-    compared that were changed lately.
+    compared that were changed lately. The target's own view and functions follow each step.
     """
     place = started
     rows = DAMAGED * 2
     columns = ", ".join(f"{name} {cql}" for name, (cql, _, _) in COLUMNS.items())
-    place.execute(
-        f"CREATE TABLE $ks.t (p int, c int, {columns}, PRIMARY KEY (p, c))"
-        " WITH cdc = {'enabled': true}"
-    )
+    for name, its_columns in (("t", columns), ("u", "n int")):
+        place.execute(
+            f"CREATE TABLE $ks.{name} (p int, c int, {its_columns}, PRIMARY KEY (p, c))"
+            " WITH cdc = {'enabled': true}"
+        )
     values = ", ".join(value for _, value, _ in COLUMNS.values())
     for n in range(rows):
         place.execute(
             f"INSERT INTO $ks.t (p, c, {', '.join(COLUMNS)}) VALUES ({n // 10}, {n}, {values})"
         )
-    daemon = place.daemon("--table", f"{place.name}.t")
-    daemon.start()
-    wait_until(lambda: len(_rows(place)) == rows, "all rows arrived")
-    healthy = _rows(place)
-    statements, keys, changed = _damage(rows)
-    _run(place, statements)
+    for n in range(20):
+        place.execute(f"INSERT INTO $ks.u (p, c, n) VALUES ({n // 10}, {n}, 1)")
+    place.daemon("--table", f"{place.name}.*").start()
 
-    table = f"{place.name}.t"
-    code, found = reconcile(place, "full", "--table", table, "--repair")
-    (result,) = found["tables"]
-    assert code == 1
-    assert not found["equal"]
-    assert (result["table"], result["rows"], result["repaired"]) == (table, rows, 0)
+    def of_u() -> Any:
+        return checker.target_rows(place.stack, place.schema, "u", ("p", "c"))
+
+    wait_until(lambda: (len(_rows(place)), len(of_u())) == (rows, 20), "all rows arrived")
+    healthy = _rows(place), of_u()
+    assert reconcile(place, "verify", "--all-tables")[0] == 0
+    assert _known(place) == ({"t": "equal", "u": "equal", "total": "equal"}, True, 100)
+
+    statements, keys, changed = _damage(rows)
+    of_both = ["DELETE FROM $s.u WHERE c < 3", "UPDATE $s.u SET n = 9 WHERE c = 5"]
+    _run(place, [*statements, *of_both])
+    damaged = _rows(place), of_u()
+    (code, found), (code_u, found_u) = _both(place)
+    (result,), (result_u,) = found["tables"], found_u["tables"]
+    assert (code, found["equal"], code_u, found_u["equal"]) == (1, False, 1, False)
+    told = (result["table"], result["rows"], result["repaired"])
+    assert told == (f"{place.name}.t", rows, 0)
     named: dict[str, set[tuple[int, ...]]] = {}
     for example in result["examples"]:
         key = (example["key"]["p"], example["key"]["c"])
@@ -174,23 +214,21 @@ def test_damage_is_found_named_and_repaired(started: Place) -> None:
             assert example["columns"] == [changed[key[1]]]
     assert named == keys
     assert {k: result[k] for k in keys} == {k: len(v) for k, v in keys.items()}
+    assert (result_u["missing"], result_u["different"], result_u["repaired"]) == (3, 1, 0)
+    assert (_rows(place), of_u()) == damaged
+    status, is_complete, share = _known(place)
+    assert status == {"t": "different", "u": "different", "total": "different"}
+    assert (is_complete, share < 100) == (False, True)
 
-    code, found = reconcile(place, "full", "--table", table, "--repair", "--yes")
-    assert code == 0
-    assert found["equal"]
-    assert found["tables"][0]["repaired"] == DAMAGED
-    assert _rows(place) == healthy
-
-    _run(place, ["DELETE FROM $t WHERE c < 3", "UPDATE $t SET n = 9 WHERE c = 5"])
-    code, found = reconcile(
-        place, "incremental", "--table", table, "--since", "1h", "--repair", "--yes"
-    )
-    (result,) = found["tables"]
-    assert (code, result["missing"], result["different"], result["repaired"]) == (0, 3, 1, 4)
-    assert _rows(place) == healthy
+    (code, found), (code_u, found_u) = _both(place, "--yes")
+    assert (code, found["equal"], code_u, found_u["equal"]) == (0, True, 0, True)
+    assert (found["tables"][0]["repaired"], found_u["tables"][0]["repaired"]) == (DAMAGED, 4)
+    assert (_rows(place), of_u()) == healthy
+    assert _known(place) == ({"t": "equal", "u": "equal", "total": "equal"}, True, 100)
     shown = json.loads(cdcd(place, "reconcile", "status", "--json").stdout)
-    assert [(t["table"], t["state"], t["missing"]) for t in shown["tables"]] == [
-        (table, "finished", 0)
+    assert [(t["table"][-1], t["mode"], t["state"], t["missing"]) for t in shown["tables"]] == [
+        ("t", "full", "finished", 0),
+        ("u", "incremental", "finished", 0),
     ]
 
 
@@ -316,6 +354,7 @@ def test_no_daemon_is_said_at_once(started: Place, monkeypatch: pytest.MonkeyPat
         "columns": {"v": {"rename": "w", "type": "text"}, "x": {"exclude": True}},
     }
     monkeypatch.setenv("CDCD_TABLES", json.dumps({f"{place.name}.t": own}))
+    place.settings["kafka"] = {"session_timeout_seconds": 3}
     place.execute(
         "CREATE TABLE $ks.t (p int PRIMARY KEY, v int, x int) WITH cdc = {'enabled': true}"
     )
