@@ -105,7 +105,7 @@ bench-sink: $(VENV)/.made ## Rows of 8 columns into PostgreSQL beside two limits
 
 verify-proof: $(VENV)/.made ## 500 damaged rows, and 20 verifications under 1,000 changes/s; takes long
 	@CDCD_DAMAGED_ROWS=500 CDCD_VERIFY_RUNS=20 CDCD_CHANGES_PER_SECOND=1000 \
-		$(BIN)/pytest -q tests/scenario/test_reconcile.py
+		$(BIN)/pytest -q tests/scenario/test_reconcile.py tests/scenario/test_verification.py
 
 random: $(VENV)/.made ## Writes by chance and two witnesses; CDCD_RANDOM_WRITES, _RUNS, _KILLS, _SEED
 	@CDCD_RANDOM_WRITES=$${CDCD_RANDOM_WRITES:-15000} CDCD_RANDOM_RUNS=$${CDCD_RANDOM_RUNS:-4} \

@@ -135,3 +135,10 @@ def make_table(place: Place) -> Callable[[str], None]:
         place.execute(f"CREATE TABLE $ks.{definition} WITH cdc = {{'enabled': true}}")
 
     return make
+
+
+@pytest.fixture
+def started(place: Place) -> Place:
+    """A place whose positions are saved often, so that a comparison waits for little."""
+    place.settings["source"] = {"settle_delays_seconds": [1, 5], "position_seconds_max": 1}
+    return place

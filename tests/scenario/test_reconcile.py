@@ -1,36 +1,24 @@
-"""Reconciliation beside the running daemon: damage is found, named and repaired; health is quiet.
+"""Reconciliation beside the running daemon: damage is found, named and repaired.
 
-`CDCD_DAMAGED_ROWS`, `CDCD_VERIFY_RUNS` and `CDCD_CHANGES_PER_SECOND` say how much is tried: `make
-verify-proof` sets them.
+`CDCD_DAMAGED_ROWS` says how much is tried: `make verify-proof` sets it.
 """
 
 import asyncio
 import json
 import os
 import random
-import re
-import subprocess
-import sys
-import threading
-import time
-import urllib.request
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 import asyncpg
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from tests.scenario import checker
 from tests.scenario.conftest import Place
-from tests.scenario.daemon import Daemon, wait_until
+from tests.scenario.daemon import wait_until
+from tests.scenario.reconciling import cdcd, in_target, reconcile
 
 DAMAGED = int(os.environ.get("CDCD_DAMAGED_ROWS", "60"))
-RUNS = int(os.environ.get("CDCD_VERIFY_RUNS", "2"))
-CHANGES_PER_SECOND = int(os.environ.get("CDCD_CHANGES_PER_SECOND", "100"))
-HEALTHY_ROWS = CHANGES_PER_SECOND * 50
 
 COLUMNS = {
     "a": ("ascii", "'a'", "'b'"),
@@ -66,43 +54,6 @@ COLUMNS = {
     "fr": ("frozen<map<int, text>>", "{1: 'x'}", """'[[1, "y"]]'"""),
     "tp": ("tuple<int, text>", "(1, 'x')", """'[1, "z"]'"""),
 }
-
-
-def cdcd(place: Place, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of the pipeline."""
-    config = str(place.folder / "cdcd.toml")
-    command = [sys.executable, "-m", "cdcd", "-c", config, *arguments, "--name", place.name]
-    return subprocess.run(command, capture_output=True, check=False, text=True)
-
-
-def reconcile(place: Place, mode: str, *arguments: str) -> tuple[int, Any]:
-    """Exit code and document of a reconciliation."""
-    done = cdcd(place, "reconcile", mode, "--json", *arguments)
-    assert done.stdout, done.stderr
-    return done.returncode, json.loads(done.stdout)
-
-
-@pytest.fixture
-def started(place: Place) -> Place:
-    """A place whose positions are saved often, so that a comparison waits for little."""
-    place.settings["source"] = {"settle_delays_seconds": [1, 5], "position_seconds_max": 1}
-    return place
-
-
-def _run(place: Place, statements: list[str]) -> None:
-    """Statements in the target, in one transaction; `$t` is the table, `$s` the schema."""
-
-    async def run() -> None:
-        connection = await asyncpg.connect(place.stack.postgres)
-        try:
-            async with connection.transaction():
-                for statement in statements:
-                    named = statement.replace("$t", f'"{place.schema}".t')
-                    await connection.execute(named.replace("$s", f'"{place.schema}"'))
-        finally:
-            await connection.close()
-
-    asyncio.run(run())
 
 
 def _known(place: Place) -> tuple[dict[str, str], bool, float]:
@@ -202,7 +153,7 @@ def test_damage_is_found_named_and_repaired(started: Place) -> None:
 
     statements, keys, changed = _damage(rows)
     of_both = ["DELETE FROM $s.u WHERE c < 3", "UPDATE $s.u SET n = 9 WHERE c = 5"]
-    _run(place, [*statements, *of_both])
+    in_target(place, [*statements, *of_both])
     damaged = _rows(place), of_u()
     (code, found), (code_u, found_u) = _both(place)
     (result,), (result_u,) = found["tables"], found_u["tables"]
@@ -235,122 +186,6 @@ def test_damage_is_found_named_and_repaired(started: Place) -> None:
     ]
 
 
-@contextmanager
-def _writing(place: Place) -> Iterator[None]:
-    """Changes at an even rate to rows of `t`: new ones, updates, deletes."""
-    stop = threading.Event()
-    insert = place.session.prepare(f"INSERT INTO {place.name}.t (p, c, v) VALUES (?, ?, ?)")
-    delete = place.session.prepare(f"DELETE FROM {place.name}.t WHERE p = ? AND c = ?")
-    chance = random.Random(3)
-
-    def write() -> None:
-        began, number = time.monotonic(), 0
-        while not stop.is_set():
-            ahead = began + number / CHANGES_PER_SECOND - time.monotonic()
-            if ahead > 0:
-                time.sleep(ahead)
-            row = chance.randrange(HEALTHY_ROWS)
-            key = (row // 10, row)
-            if chance.random() < 0.1:
-                place.session.execute_async(delete, key)
-            else:
-                place.session.execute_async(insert, (*key, number))
-            number += 1
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        writer.join()
-
-
-def _counted(daemon: Daemon, metric: str) -> dict[str, float]:
-    """The worker's counts of a metric by kind, or by nothing, over all tables."""
-    url = re.findall(r"http://127\.0\.0\.1:\d+", daemon.output)[-1]
-    with urllib.request.urlopen(f"{url}/metrics", timeout=5) as answer:
-        families = text_string_to_metric_families(answer.read().decode())
-    found: dict[str, float] = {}
-    for sample in (s for family in families for s in family.samples if s.name == metric):
-        kind = sample.labels.get("kind", "")
-        found[kind] = found.get(kind, 0) + sample.value
-    return found
-
-
-@pytest.mark.timeout(240 + 60 * RUNS)
-def test_verify_is_quiet_while_changes_run(started: Place) -> None:
-    """A healthy table that is written to all the time is found equal, in every run, and so by the
-    daemon itself. That finds a row that is lost meanwhile, and without leave does not repair it.
-    """
-    place = started
-    place.settings["reconcile"] = {
-        "continuous": True,
-        "continuous_rows_per_second": 1000,
-        "continuous_round_seconds_min": 1,
-    }
-    place.execute(
-        "CREATE TABLE $ks.t (p int, c int, v int, s int static, PRIMARY KEY (p, c))"
-        " WITH cdc = {'enabled': true}"
-    )
-    for n in range(0, HEALTHY_ROWS, 10):
-        place.execute(f"INSERT INTO $ks.t (p, c, v, s) VALUES ({n // 10}, {n}, 0, {n})")
-    place.execute("INSERT INTO $ks.t (p, c, v) VALUES (-1, -1, 0)")  # which nobody writes again
-    daemon = place.daemon("--table", f"{place.name}.t")
-    daemon.start()
-    daemon.wait_ready()
-    with _writing(place):
-        statics = (place.stack, place.schema, "t__static", ("p",))
-        wait_until(lambda: bool(checker.target_rows(*statics)), "rows arrive")
-        for _ in range(RUNS):
-            code, found = reconcile(place, "verify", "--all-tables")
-            assert (code, found["equal"]) == (0, True), found
-        wait_until(
-            lambda: sum(_counted(daemon, "cdcd_verified_rows_total").values()) > HEALTHY_ROWS / 5,
-            "the daemon has verified twice what was there at first",
-        )
-        assert not _counted(daemon, "cdcd_differences_total")
-        _run(place, ["DELETE FROM $t WHERE p = -1"])
-        wait_until(lambda: bool(_counted(daemon, "cdcd_differences_total")), "the loss is found")
-        assert set(_counted(daemon, "cdcd_differences_total")) == {"missing"}
-    assert not _counted(daemon, "cdcd_repairs_total")
-    assert (-1, -1) not in checker.target_rows(place.stack, place.schema, "t", ("p", "c"))
-
-
-@pytest.mark.timeout(240)
-def test_daemon_verifies_and_repairs_by_itself(started: Place) -> None:
-    """With continuous verification the daemon finds damage of each kind and has it refreshed, while
-    another table is paused.
-    """
-    place = started
-    place.settings["reconcile"] = {
-        "continuous": True,
-        "continuous_repair": True,
-        "continuous_rows_per_second": 1000,
-        "continuous_round_seconds_min": 1,
-    }
-    place.execute(
-        "CREATE TABLE $ks.t (p int, c int, v int, PRIMARY KEY (p, c)) WITH cdc = {'enabled': true}"
-    )
-    place.execute("CREATE TABLE $ks.other (p int PRIMARY KEY) WITH cdc = {'enabled': true}")
-    for n in range(60):
-        place.execute(f"INSERT INTO $ks.t (p, c, v) VALUES ({n // 10}, {n}, {n})")
-    daemon = place.daemon("--table", f"{place.name}.*")
-    daemon.start()
-
-    def equal() -> bool:
-        source = checker.source_rows(place.session, place.name, "t", ("p", "c"))
-        target = checker.target_rows(place.stack, place.schema, "t", ("p", "c"))
-        return not checker.differences(source, target)
-
-    wait_until(equal, "the rows arrived")
-    assert cdcd(place, "pause", f"{place.name}.other").returncode == 0
-    damage = ["DELETE FROM $t WHERE c = 3", "UPDATE $t SET v = 0 WHERE c = 5"]
-    _run(place, [*damage, "INSERT INTO $t (p, c, v) VALUES (1, 1000, 1)"])
-    wait_until(equal, "repaired", 180)
-    assert daemon.is_running
-
-
 def test_a_table_that_cannot_be_compared_hides_no_other(started: Place) -> None:
     """One whose target is gone is named with the reason, the others are compared, and the whole
     could not finish.
@@ -365,7 +200,7 @@ def test_a_table_that_cannot_be_compared_hides_no_other(started: Place) -> None:
         return bool(checker.target_rows(place.stack, place.schema, table, ("p",)))
 
     wait_until(lambda: arrived("a") and arrived("b"), "the rows arrived")
-    _run(place, [f'DROP TABLE "{place.schema}".a'])
+    in_target(place, [f'DROP TABLE "{place.schema}".a'])
     code, found = reconcile(place, "verify", "--all-tables")
     told = {
         t["table"].split(".")[1]: (t["rows"], t["missing"], t["error"]) for t in found["tables"]
