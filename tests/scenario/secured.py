@@ -64,11 +64,19 @@ class Front:
         server.close()
 
     async def _pass_on(self, near_in: asyncio.StreamReader, near_out: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
+        ends = [near_out]
+        try:
             far_in, far_out = await asyncio.open_connection(self._to.hostname, self._to.port)
+            ends.append(far_out)
             async with asyncio.TaskGroup() as group:
                 group.create_task(_pump(near_in, far_out))
                 group.create_task(_pump(far_in, near_out))
+        except OSError:
+            pass  # either side may go whenever it likes
+        finally:
+            for end in ends:
+                if not end.is_closing():
+                    end.transport.abort()
 
 
 async def _pump(one: asyncio.StreamReader, other: asyncio.StreamWriter) -> None:
