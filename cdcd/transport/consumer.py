@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Self, TypeVar
 
 from confluent_kafka import (
@@ -30,8 +30,9 @@ from cdcd.transport.kafka import (
     consumer_failure,
     fetch,
     is_final,
+    leave,
 )
-from cdcd.transport.records import Partition, Record, heard
+from cdcd.transport.records import Partition, Record, read_headers
 
 Result = TypeVar("Result")
 
@@ -94,7 +95,7 @@ class ChangeConsumer:
     async def __aexit__(self, *_: object) -> None:
         client = self._opened()
         try:
-            await self._run("closing the consumer", client.close)
+            await self._run("closing the consumer", partial(leave, client))
         finally:
             self._thread.shutdown(wait=False)
 
@@ -221,7 +222,7 @@ class ChangeConsumer:
             message.timestamp()[1],
             message.key(),
             message.value(),
-            *heard(message.headers()),
+            *read_headers(message.headers()),
         )
 
     def _on_assign(self, client: Consumer, partitions: list[TopicPartition]) -> None:

@@ -33,6 +33,7 @@ from cdcd.transport.kafka import (
     client_properties,
     consumer_failure,
     failure,
+    leave,
 )
 from cdcd.transport.lane_records import decode_request, request_of_key
 from cdcd.transport.lane_restore import Restoring, read_to_ends
@@ -77,7 +78,6 @@ class LaneLog:
         self._requests: list[Request] = []
         self._asked = asyncio.Event()
         self._consumer: Consumer
-        self._is_closing = False
 
     def _join(self) -> None:
         timeout_ms = int(self._settings.session_timeout_seconds * 1000)
@@ -108,9 +108,6 @@ class LaneLog:
     # waits for it: nothing else touches the state meanwhile.
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        if self._is_closing:
-            # The group has decided while nobody consumed. A client that leaves tells of no group.
-            return
         for partition in partitions:
             partition.offset = self._starts.get(partition.partition, OFFSET_BEGINNING)
         with called_back("taking the lanes", self._watch):
@@ -246,8 +243,7 @@ class LaneLog:
 
     async def close(self) -> None:
         """Leave without a word: a static member's lanes wait for it for the session's timeout."""
-        self._is_closing = True
-        await self._consuming.call(self._consumer.close)
+        await self._consuming.call(leave, self._consumer)
         self._consuming.close()
 
     @classmethod

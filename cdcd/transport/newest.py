@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from cdcd.config.settings import KafkaSettings
 from cdcd.transport.avro import Codec, schema_id_of
-from cdcd.transport.records import heard
+from cdcd.transport.records import read_headers
 from cdcd.transport.registry import Registry
 from cdcd.transport.topic_reader import Found, TopicReader
 from cdcd.transport.topics import Topics
@@ -29,7 +29,7 @@ async def newest_ages(
     codecs: dict[int, Codec] = {}
     for number, _, record in await asyncio.to_thread(_read, settings, topic, first, ends):
         value = None if record is None else record.value()
-        if record is None or value is None or heard(record.headers())[0]:
+        if record is None or value is None or read_headers(record.headers())[0]:
             continue
         schema_id = schema_id_of(value)
         if schema_id not in codecs:

@@ -66,15 +66,8 @@ async def test_lanes_that_come_when_a_worker_leaves_are_no_failure(pipeline: Pip
     lane_log = pipeline.silent("a")
     await pipeline.decided()
     await lane_log.close()
-    assert lane_log._assignment is None
-
-
-async def test_what_fails_in_a_callback_is_told_as_it_is(pipeline: Pipeline) -> None:
-    """Lanes that cannot be taken are a failure that passes, with the client's own words."""
-    lane_log = pipeline.silent("a")
-    await pipeline.decided()
-    with pytest.raises(Transient, match=r"taking the lanes: .*metadata not available"):
-        await lane_log._consuming.call(lane_log._consumer.close)
+    assert lane_log._group is not None
+    assert lane_log._restoring is None
 
 
 async def test_workers_share_the_lanes(pipeline: Pipeline) -> None:

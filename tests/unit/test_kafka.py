@@ -1,11 +1,17 @@
 """What a Kafka client is told, and what its errors mean."""
 
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
 from cdcd.config.settings import KafkaSettings
 from cdcd.model.errors import ConfigurationError, Transient
-from cdcd.transport.kafka import Refusals, client_properties, is_final
+from cdcd.transport.kafka import (
+    Refusals,
+    StallWatch,
+    called_back,
+    client_properties,
+    is_final,
+)
 
 
 @pytest.mark.parametrize(
@@ -89,3 +95,19 @@ def test_protocols(given: dict[str, object], protocol: str | None) -> None:
     """TLS and login make the protocol together; a property of the user's wins."""
     properties = client_properties(KafkaSettings.model_validate(given), "test")
     assert properties.get("security.protocol") == protocol
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("Consumer group metadata not available"),
+        KafkaException(KafkaError(KafkaError._TRANSPORT, "not available")),
+    ],
+)
+def test_what_fails_in_a_callback_is_a_failure_like_any_other(error: Exception) -> None:
+    """The client would make a SystemError of it, which is none of ours and ends the process."""
+    with (
+        pytest.raises(Transient, match=r"taking the lanes: .*not available"),
+        called_back("taking the lanes", StallWatch(6)),
+    ):
+        raise error
