@@ -143,13 +143,14 @@ def refusal(said: str, server: str, link: str) -> ConfigurationError:
 
 
 _UNKNOWN = "the server's certificate is not by a known authority", "ca_file"
+_UNVERIFIED = (
+    "the server's certificate could not be verified: its authority, its name or its time",
+    "ca_file and check_name",
+)
 # What OpenSSL's words, and the alerts that servers send, mean.
 _REFUSALS = {
     # librdkafka says no more.
-    "could not be verified": (
-        "the server's certificate could not be verified: its authority, its name or its time",
-        "ca_file and check_name",
-    ),
+    "could not be verified": _UNVERIFIED,
     "alert protocol version": ("the server speaks no TLS 1.2", "enabled"),
     "alert": ("the server refuses the certificate that is shown, or that none is", "cert_file"),
     "mismatch": ("the server's certificate is for another name", "check_name"),
@@ -158,6 +159,7 @@ _REFUSALS = {
     "self": _UNKNOWN,
     "local issuer": _UNKNOWN,
     "unable to verify": _UNKNOWN,
+    "certificate verify failed": _UNVERIFIED,
 }
 
 

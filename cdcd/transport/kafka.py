@@ -40,6 +40,9 @@ _AWAY = frozenset(
         KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
     }
 )
+# What OpenSSL says of a certificate, ours or theirs. librdkafka tells it as a connection that was
+# lost, when it does not tell it as an error of TLS.
+_BAD_CERTIFICATE = "ssl/tls alert", "certificate verify failed"
 _FENCED = frozenset(
     {
         KafkaError._FENCED,  # noqa: SLF001
@@ -150,7 +153,7 @@ def _refusal(error: KafkaError) -> CdcdError | None:
         return Transient(f"Kafka: login: {said}", "see token_url in [kafka.sasl]")
     if error.code() in {KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED}:  # noqa: SLF001
         return ConfigurationError(f"Kafka: login: {said}", "see [kafka.sasl]")
-    if error.code() == KafkaError._SSL or "ssl/tls alert" in said:  # noqa: SLF001
+    if error.code() == KafkaError._SSL or any(mark in said for mark in _BAD_CERTIFICATE):  # noqa: SLF001
         return tls.refusal(said, "Kafka", "kafka")
     if "SSL_HANDSHAKE" in said or "security.protocol" in said:
         # A broker that goes away looks like this too.

@@ -39,12 +39,21 @@ NO_CERTIFICATE = KafkaError(
     KafkaError._TRANSPORT,
     "ssl://k:9093/1: Receive failed: SSL routines::ssl/tls alert bad certificate",
 )
+UNKNOWN_AUTHORITY = KafkaError(
+    KafkaError._TRANSPORT,
+    "ssl://k:9093/1: SSL routines::certificate verify failed (after 2ms in state SSL_HANDSHAKE)",
+)
 WRONG_PASSWORD = KafkaError(KafkaError._AUTHENTICATION, "sasl_ssl://k:9093/1: invalid credentials")
 ALL_DOWN = KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down")
 
 
 @pytest.mark.parametrize(
-    ("heard", "section"), [(NO_CERTIFICATE, "[kafka.tls]"), (WRONG_PASSWORD, "[kafka.sasl]")]
+    ("heard", "section"),
+    [
+        (NO_CERTIFICATE, "[kafka.tls]"),
+        (UNKNOWN_AUTHORITY, "ca_file and check_name in [kafka.tls]"),
+        (WRONG_PASSWORD, "[kafka.sasl]"),
+    ],
 )
 def test_refused_by_all_is_a_wrong_setting(heard: KafkaError, section: str) -> None:
     """When every broker refuses, a call that fails names the setting, and is not tried again."""
