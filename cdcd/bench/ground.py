@@ -5,8 +5,8 @@ import os
 import secrets
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,13 @@ from cdcd.transport.registry import Registry
 NAME = "cdcd_bench"
 LOOK_SECONDS = 0.01
 READY_SECONDS_MAX = 120.0
+# How long a word of the worker is waited for before it is looked whether it is there.
+NOTICE_SECONDS = 0.2
 # A worker that has brought nothing for so long will bring nothing.
 STILL_SECONDS_MAX = 120.0
 
 _NOTICES = "notices"
+_READY = b"READY=1"
 
 # Says what is going on, and how much of it is done where that is known.
 Tell = Callable[[str, float | None], None]
@@ -53,24 +56,22 @@ class Ground:
 
     async def ready(self) -> float:
         """When the worker's stages run, in the loop's seconds. Raises Fatal when they never do."""
-        try:
-            await asyncio.to_thread(self._wait_ready)
-        except TimeoutError:
-            self.worker.supervise()
-            raise Fatal(f"not ready within {READY_SECONDS_MAX:.0f} s", "see `cdcd check`") from None
-        return asyncio.get_running_loop().time()
-
-    def _wait_ready(self) -> None:
-        self.notices.settimeout(READY_SECONDS_MAX)
-        while b"READY=1" not in self.notices.recv(4096).splitlines():
-            pass
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + READY_SECONDS_MAX
+        while loop.time() < ends:
+            self.worker.require_running()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(NOTICE_SECONDS):
+                    if _READY in (await loop.sock_recv(self.notices, 4096)).splitlines():
+                        return loop.time()
+        raise Fatal(f"not ready within {READY_SECONDS_MAX:.0f} s", "see `cdcd check`")
 
     async def read(self, query: str, *parameters: object) -> list[Any]:
         """Rows of the target, `{t}` in the query; none while it is not there.
 
         Raises Fatal when the worker has ended.
         """
-        self.worker.supervise()
+        self.worker.require_running()
         target = f'"{self.place.schema}"."{self.place.table}"'
         with suppress(CdcdError):
             async with self.pool.connection() as connection:
@@ -121,29 +122,44 @@ async def prepared(
         Registry(settings.registry) as registry,
     ):
         made = await make(session, place, COLUMNS, tablets=False)
-        with tempfile.TemporaryDirectory(prefix="cdcd-bench-") as folder:
-            worker = _worker(place, file, Path(folder))
-            writer = Writer(session, place.full_name, 1)
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
-                notices.bind(str(Path(folder) / _NOTICES))
-                try:
-                    yield Ground(place, session, pool, writer, worker, notices)
-                finally:
-                    worker.kill()
-        if not keep:
-            kafka = (settings.kafka, registry)
-            tell("taking away what was made", None)
-            await take_away(place, session, pool, kafka, keyspace_too=made)
+        try:
+            with _worker(place, file) as (worker, notices):
+                writer = Writer(session, place.full_name, 1)
+                yield Ground(place, session, pool, writer, worker, notices)
+        finally:
+            if not keep:
+                tell("taking away what was made", None)
+                kafka = (settings.kafka, registry)
+                await take_away(place, session, pool, kafka, keyspace_too=made)
 
 
-def _worker(place: Place, file: Path | None, folder: Path) -> Worker:
+@contextmanager
+def _worker(place: Place, file: Path | None) -> Iterator[tuple[Worker, socket.socket]]:
+    """A worker that is not started yet, and where it will say that it is ready, as to systemd."""
+    with (
+        tempfile.TemporaryDirectory(prefix="cdcd-bench-") as name,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices,
+    ):
+        folder = Path(name)
+        notices.bind(str(folder / _NOTICES))
+        notices.setblocking(False)
+        worker = Worker(_arguments(place, file), _environment(place, folder), folder / "worker.log")
+        try:
+            yield worker, notices
+        finally:
+            worker.kill()
+
+
+def _arguments(place: Place, file: Path | None) -> tuple[str, ...]:
     config = ("-c", str(file.resolve())) if file else ()
     run = ("run", "--name", place.pipeline, "--instance", "bench", "--http-port", "0")
     table = ("--table", place.full_name, "--start", "log")
-    # As under systemd it tells when it is ready.
-    more = {
+    return (*config, *run, *table)
+
+
+def _environment(place: Place, folder: Path) -> dict[str, str]:
+    return {
         "CDCD_POSTGRES__TARGET_SCHEMA": place.schema,
         "TMPDIR": str(folder),
         "NOTIFY_SOCKET": str(folder / _NOTICES),
     }
-    return Worker((*config, *run, *table), more, folder / "worker.log")

@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-import signal
-from functools import partial
 from pathlib import Path
 
 from cdcd.bench.ground import LOOK_SECONDS, Ground, Tell, prepared
@@ -12,6 +10,7 @@ from cdcd.bench.report import LATE_SECONDS, Caught, Held, Report
 from cdcd.bench.times import Times
 from cdcd.bench.work import MARK, MARKS, PROBES, changes, mark_rows, probe_row
 from cdcd.config.settings import Settings
+from cdcd.drill.belongings import end_by_sigterm
 from cdcd.drill.place import Place
 
 BACKLOG_CHUNK = 1_000
@@ -30,9 +29,7 @@ async def bench(
     """Run it; `settings` name its pipeline and target schema. Raises CdcdError where it could not
     go on.
     """
-    # One that is told to end takes its worker and its things with it, as at a Ctrl-C.
-    interrupt = partial(signal.raise_signal, signal.SIGINT)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, interrupt)
+    end_by_sigterm()
     report = Report(profile.name, os.cpu_count() or 1, round(os.getloadavg()[0], 1))
     async with prepared(settings, place, file, tell, keep=keep) as ground:
         number = profile.backlog_changes

@@ -14,6 +14,7 @@ from rich.table import Table
 from cdcd.bench.picture import picture
 from cdcd.bench.profiles import PROFILES, Profile
 from cdcd.bench.report import Report
+from cdcd.cli.drill import keep_option, yes_option
 from cdcd.cli.invocation import Invocation
 from cdcd.cli.look import json_option
 from cdcd.cli.show import console
@@ -42,8 +43,8 @@ _MIB = 2**20
     metavar="FILE.svg",
     help="Draw each sampled change's latency.",
 )
-@click.option("--keep", is_flag=True, help="Leave table, topics and rows there.")
-@click.option("--yes", is_flag=True, help="Do it; without, it is only said what would be done.")
+@keep_option
+@yes_option
 @json_option
 @click.pass_obj
 def bench(

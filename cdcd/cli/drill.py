@@ -23,6 +23,12 @@ from cdcd.ops.logs import redact_text
 DIFFERENT_SHOWN_MAX = 20
 
 
+keep_option = click.option("--keep", is_flag=True, help="Leave table, topics and rows there.")
+yes_option = click.option(
+    "--yes", is_flag=True, help="Do it; without, it is only said what would be done."
+)
+
+
 @click.command(short_help="Make trouble on purpose, and see that nothing is lost.")
 @click.argument("kind", type=click.Choice(list(KINDS)))
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="How often.")
@@ -42,8 +48,8 @@ DIFFERENT_SHOWN_MAX = 20
     metavar="FILE",
     help="The local stack, for kinds that disturb servers.",
 )
-@click.option("--keep", is_flag=True, help="Leave table, topics and rows there.")
-@click.option("--yes", is_flag=True, help="Do it; without, it is only said what would be done.")
+@keep_option
+@yes_option
 @json_option
 @click.pass_obj
 def drill(  # noqa: PLR0913, PLR0917  click passes each option as an argument

@@ -86,13 +86,14 @@ async def here(settings: Settings) -> Here:
             await check_version(connection)
             there = await connection.fetchval(_THERE)
         saved = await offsets.read_all(pool, name) if there else []
+    destinations = await topics.destinations([*mine, lanes_topic(name)])
     position = Position(
         name,
         datetime.now(UTC).isoformat(timespec="seconds"),
         lanes,
         records,
         tuple(Offset(*row) for row in saved),
-        await topics.topic_ids([*mine, lanes_topic(name)]),
+        {topic: destination.topic_id for topic, destination in destinations.items()},
     )
     return Here(position, await topics.starts(partitions), await topics.ends(partitions))
 

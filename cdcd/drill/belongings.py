@@ -2,6 +2,10 @@
 topics, subjects, and rows in PostgreSQL. Nothing of others is touched.
 """
 
+import asyncio
+import signal
+from functools import partial
+
 from cdcd.config.settings import KafkaSettings
 from cdcd.drill.place import Place
 from cdcd.model.errors import ConfigurationError
@@ -11,6 +15,12 @@ from cdcd.transport.registry import Registry
 from cdcd.transport.sweep import sweep
 
 REPLICAS_MAX = 3
+
+
+def end_by_sigterm() -> None:
+    """Have a SIGTERM end this command as a Ctrl-C does: with what it has made taken away."""
+    interrupt = partial(signal.raise_signal, signal.SIGINT)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, interrupt)
 
 
 async def make(session: Session, place: Place, columns: str, *, tablets: bool) -> bool:

@@ -5,12 +5,11 @@ the witness.
 import asyncio
 import random
 import shutil
-import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
 
 from cdcd.config.settings import Settings
+from cdcd.drill.belongings import end_by_sigterm
 from cdcd.drill.ground import Ground, NotRecovered, Request, hire, log_folder, prepared
 from cdcd.drill.outcome import Outcome
 from cdcd.drill.rounds import ROUNDS, SETUPS
@@ -24,9 +23,7 @@ async def drill(settings: Settings, request: Request, tell: Callable[[str], None
     """Run a drill; `settings` name its pipeline and target schema. Raises CdcdError when it could
     not be held; what it finds is in the outcome.
     """
-    # A drill that is told to end takes its workers and its things with it, as at a Ctrl-C.
-    interrupt = partial(signal.raise_signal, signal.SIGINT)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, interrupt)
+    end_by_sigterm()
     async with (
         prepared(request, settings, tell) as ground,
         SETUPS.get(request.kind.name, _nothing_more)(ground) as more,

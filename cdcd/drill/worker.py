@@ -58,6 +58,12 @@ class Worker:
             raise Fatal(f"a worker ended with exit code {ended}", self._last_words())
         self.start()
 
+    def require_running(self) -> None:
+        """Raise Fatal where it has ended, with whatever code."""
+        ended = None if self._process is None else self._process.poll()
+        if ended is not None:
+            raise Fatal(f"a worker ended with exit code {ended}", self._last_words())
+
     def pause(self) -> None:
         """SIGSTOP."""
         self._send(signal.SIGSTOP)

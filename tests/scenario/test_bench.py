@@ -38,6 +38,31 @@ def test_it_measures_and_leaves_nothing(place: Place) -> None:
     assert left_behind(place, NAME) == before
 
 
+@pytest.mark.timeout(180)
+def test_one_that_is_broken_off_leaves_nothing(place: Place) -> None:
+    """A benchmark that is ended in its middle ends its worker, and takes away what it made."""
+    before = left_behind(place, NAME)
+    here, file = new_place(), place.config()
+    flags = {"name": here.pipeline, "postgres": {"target_schema": here.schema}}
+    settings = load(file, flags)
+
+    async def broken_off() -> None:
+        there = asyncio.Event()
+
+        def tell(text: str, _: float | None) -> None:
+            if text.startswith("100 changes/s"):
+                there.set()
+
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(bench(settings, TINY, here, file, tell, keep=False))
+            await there.wait()
+            running.cancel()
+        assert running.cancelled()
+
+    asyncio.run(broken_off())
+    assert left_behind(place, NAME) == before
+
+
 def test_nothing_is_done_without_yes(place: Place) -> None:
     """Without --yes it is said what would be made and where, and nothing is."""
     before = left_behind(place, NAME)

@@ -1,5 +1,6 @@
 """Drills: what their verdict counts, and that each kind has its round."""
 
+import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -10,7 +11,8 @@ from cdcd.drill.kinds import KINDS
 from cdcd.drill.outcome import Outcome, Rows, Verdict, judged
 from cdcd.drill.place import NAME, Place
 from cdcd.drill.rounds import ROUNDS
-from cdcd.model.errors import ExitCode
+from cdcd.drill.worker import Worker
+from cdcd.model.errors import ExitCode, Fatal
 from tests.drills import is_slow
 
 A, B, C = (("ab", f"00000000-0000-1000-8000-00000000000{n}", 0) for n in range(3))
@@ -94,3 +96,13 @@ def test_every_kind_is_described() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "DRILLS.md").read_text()
     rows = re.findall(r"^\| `(\w+)` \| ([^|]*) \| ([^|]*) \|$", page, re.MULTILINE)
     assert rows == [(kind.name, kind.does, kind.timed) for kind in KINDS.values()]
+
+
+def test_a_worker_that_has_ended_is_not_running(tmp_path: Path) -> None:
+    """Who measures a worker is told that it has ended, even where that is no error."""
+    worker = Worker(["--version"], {}, tmp_path / "log")
+    worker.require_running()
+    worker.start()
+    os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
+    with pytest.raises(Fatal, match="exit code 0"):
+        worker.require_running()
