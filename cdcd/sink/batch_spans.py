@@ -6,7 +6,7 @@ the batch has ended, from the times that were noted.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -58,14 +58,13 @@ class BatchSpans:
     @contextmanager
     def part(self, name: str, kind: "Kind", attributes: "Attributes") -> Iterator[None]:
         """Note what is done inside, and the kind of its failure."""
-        began_ns, error = time.time_ns(), ""
-        try:
-            yield
-        except BaseException as failure:
-            error = type(failure).__name__
-            raise
-        finally:
+        began_ns = time.time_ns()
+
+        def note(error: str) -> None:
             self._parts.append(_Part(name, kind, attributes, began_ns, time.time_ns(), error))
+
+        with _ending(note):
+            yield
 
     def tell(self, error: str = "") -> None:
         """The batch has ended, well or with the kind of what went wrong."""
@@ -93,8 +92,8 @@ class BatchSpans:
 
 
 @contextmanager
-def told(spans: BatchSpans | None, *, goes_on: bool = False) -> Iterator[None]:
-    """Tell the spans after what is inside; of a batch that goes on only if that has failed."""
+def _ending(tell: Callable[[str], None]) -> Iterator[None]:
+    """Tell the kind of what went wrong inside, or nothing."""
     error = ""
     try:
         yield
@@ -102,8 +101,19 @@ def told(spans: BatchSpans | None, *, goes_on: bool = False) -> Iterator[None]:
         error = type(failure).__name__
         raise
     finally:
+        tell(error)
+
+
+@contextmanager
+def told(spans: BatchSpans | None, *, goes_on: bool = False) -> Iterator[None]:
+    """Tell the spans after what is inside; of a batch that goes on only if that has failed."""
+
+    def tell(error: str) -> None:
         if spans is not None and (error or not goes_on):
             spans.tell(error)
+
+    with _ending(tell):
+        yield
 
 
 def preparing(spans: BatchSpans | None, records: Sequence[Record]) -> AbstractContextManager[None]:

@@ -10,7 +10,9 @@ LATE_HEADER = "cdcd-late"
 TRACE_HEADER = "traceparent"
 
 
-def heard(headers: Headers | dict[str, str | bytes | None] | None) -> tuple[bool, bytes | None]:
+def read_headers(
+    headers: Headers | dict[str, str | bytes | None] | None,
+) -> tuple[bool, bytes | None]:
     """Whether a record's headers say that it is late, and the context of its trace; of headers of
     one name the last counts.
     """

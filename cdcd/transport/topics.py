@@ -246,19 +246,6 @@ class Topics:
                 await asyncio.sleep(_UNKNOWN_SECONDS)
         return found
 
-    async def topic_ids(self, names: Iterable[str]) -> Mapping[str, str]:
-        """The id of each topic; a topic that was deleted and made again has another one."""
-        wanted = list(names)
-        futures = self._admin.describe_topics(TopicCollection(wanted))
-        found = {}
-        for name, future in futures.items():
-            try:
-                description = await asyncio.to_thread(future.result, self._timeout_seconds)
-            except KafkaException as error:
-                raise failure(error, f"describing topic {name}") from error
-            found[name] = str(description.topic_id)
-        return found
-
     async def ends(
         self, partitions: Iterable[tuple[str, int]], *, committed: bool = False
     ) -> Mapping[tuple[str, int], int]:

@@ -56,9 +56,13 @@ async def test_batches_of_every_size(bouncer: Bouncer, feed: Feed) -> None:
             add = {"tags": Elements([-1], ()), "at": 0}
             await feed.publish(spec, [change(spec, "u", (n,), add) for n in range(MANY)])
         await eventually(lambda: sums(feed), [(MANY, -MANY)] * 3)
-    # Other sinks of this PostgreSQL have such tables too, for the time of a transaction.
-    left = "SELECT count(*)::int AS n FROM pg_class WHERE relname LIKE 'cdcd_staging%'"
-    await eventually(lambda: feed.values(left, "n"), [(0,)])
+    left = "SELECT relname FROM pg_class WHERE relnamespace = pg_my_temp_schema()"
+    async with (
+        Pool(behind(bouncer, feed), "test") as pool,
+        pool.connection() as one,
+        pool.connection() as two,
+    ):
+        assert [await session.fetch(left) for session in (one, two)] == [[], []]
 
 
 async def test_it_may_be_killed(bouncer: Bouncer, feed: Feed) -> None:

@@ -1,12 +1,10 @@
 """A real server of Vault's API for tests: OpenBao in development mode, on a free port."""
 
-import http.server
 import json
 import shutil
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +14,8 @@ from urllib.parse import urlsplit
 
 import hvac
 import requests
+
+from tests.http_server import Answering, served
 
 BAO = shutil.which("bao", path=str(Path(sys.executable).parent)) or shutil.which("bao")
 ROOT_TOKEN = "root"  # noqa: S105  of a server that lives for one test
@@ -159,26 +159,12 @@ def _free_ports() -> int:
 def token_reviews(jwt: str, account: str) -> Iterator[str]:
     """A small server of Kubernetes' TokenReview API, which knows one service account's token."""
 
-    class Reviews(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+    class Reviews(Answering):
+        def posted(self, body: bytes) -> None:
+            review = json.loads(body)
             known = review["spec"]["token"] == jwt
             user = {"username": f"system:serviceaccount:{account}", "uid": "1"} if known else {}
-            answer = json.dumps({**review, "status": {"authenticated": known, "user": user}})
-            self.send_response(201)
-            self.send_header("Content-Type", "application/json")
-            self.end_headers()
-            self.wfile.write(answer.encode())
+            self.answer(201, {**review, "status": {"authenticated": known, "user": user}})
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Reviews)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with served(Reviews) as url:
+        yield url

@@ -14,22 +14,44 @@ from tests.scenario.conftest import Place
 from tests.scenario.daemon import wait_until
 
 
-class Writer(threading.Thread):
-    """Writes inserts, updates, row and partition deletes, each round over the same keys."""
+class Background(threading.Thread):
+    """Writes beside the test, until all is written or `end`; a failure is the test's to see."""
 
-    def __init__(self, place: Place, changes: int) -> None:
+    def __init__(self, place: Place) -> None:
         super().__init__()
-        self._changes = changes
         self._place = place
-        self.written = 0
-        self.failed: BaseException | None = None
+        self._ending = threading.Event()
+        self._failed: BaseException | None = None
 
     def run(self) -> None:
-        """Write them all; a failure is the test's to see."""
+        """Write, and keep what goes wrong."""
         try:
             self._write()
         except BaseException as error:  # noqa: BLE001  carried over to the test's thread
-            self.failed = error
+            self._failed = error
+
+    def finish(self) -> None:
+        """Wait for its end; raises what went wrong."""
+        self.join()
+        if self._failed is not None:
+            raise self._failed
+
+    def end(self) -> None:
+        """Write no more; raises what went wrong."""
+        self._ending.set()
+        self.finish()
+
+    def _write(self) -> None:
+        raise NotImplementedError
+
+
+class Writer(Background):
+    """Writes inserts, updates, row and partition deletes, each round over the same keys."""
+
+    def __init__(self, place: Place, changes: int) -> None:
+        super().__init__(place)
+        self._changes = changes
+        self.written = 0
 
     def wait_for(self, changes: int) -> None:
         """Return when so many changes are written, or when it has ended."""

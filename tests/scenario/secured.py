@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import http.server
 import json
 import shutil
 import ssl
@@ -20,6 +19,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
+from tests.http_server import Answering, served
 from tests.stack import ROOT, Stack
 
 _STACK = [sys.executable, str(ROOT / "deploy" / "local" / "stack.py")]
@@ -190,35 +190,20 @@ def token_server(client_id: str, client_secret: str) -> Iterator[str]:
     """
     expected = "Basic " + base64.b64encode(f"{client_id}:{client_secret}".encode()).decode()
 
-    class Tokens(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            length = int(self.headers["Content-Length"])
-            asked = urllib.parse.parse_qs(self.rfile.read(length).decode())
+    class Tokens(Answering):
+        def posted(self, body: bytes) -> None:
+            asked = urllib.parse.parse_qs(body.decode())
             assert asked["grant_type"] == ["client_credentials"]
-            known = self.headers["Authorization"] == expected
+            if self.headers["Authorization"] != expected:
+                self.answer(401, {"error": "invalid_client"})
+                return
             now = time.time_ns() // 10**9
             claims = {"sub": client_id, "iat": now, "exp": now + 300}
             token = ".".join([_part({"alg": "none"}), _part(claims), ""])
-            answer: dict[str, object] = {"error": "invalid_client"}
-            if known:
-                answer = {"access_token": token, "token_type": "Bearer", "expires_in": 300}
-            self.send_response(200 if known else 401)
-            self.send_header("Content-Type", "application/json")
-            self.end_headers()
-            self.wfile.write(json.dumps(answer).encode())
+            self.answer(200, {"access_token": token, "token_type": "Bearer", "expires_in": 300})
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Tokens)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/token"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with served(Tokens) as url:
+        yield f"{url}/token"
 
 
 def _part(value: dict[str, object]) -> str:

@@ -6,7 +6,6 @@
 import os
 import re
 import sys
-import threading
 import time
 import urllib.request
 from collections import Counter
@@ -19,7 +18,7 @@ from tests.scenario import checker
 from tests.scenario.conftest import Place
 from tests.scenario.copies import backfill, command, copy_of
 from tests.scenario.daemon import Daemon, wait_until
-from tests.scenario.ending import expect_equal
+from tests.scenario.ending import Background, expect_equal
 
 ROWS = int(os.environ.get("CDCD_SNAPSHOT_ROWS", "3000"))
 # Changes in a second that hit the rows meanwhile.
@@ -47,28 +46,12 @@ def copied_share(daemon: Daemon) -> float:
     return max((table["copied"] or 0.0 for table in body["tables"]), default=0.0) if body else 0.0
 
 
-class Changes(threading.Thread):
+class Changes(Background):
     """Updates, inserts and deletes at a rate until it is told to end; they hit all rows."""
 
     def __init__(self, place: Place, rows: int) -> None:
-        super().__init__()
-        self._place = place
+        super().__init__(place)
         self._rows = rows
-        self._ending = threading.Event()
-        self.failed: BaseException | None = None
-
-    def run(self) -> None:
-        """Write; a failure is the test's to see."""
-        try:
-            self._write()
-        except BaseException as error:  # noqa: BLE001  carried over to the test's thread
-            self.failed = error
-
-    def end(self) -> None:
-        """Write no more."""
-        self._ending.set()
-        self.join()
-        assert self.failed is None
 
     def _write(self) -> None:
         session, name = self._place.session, self._place.name

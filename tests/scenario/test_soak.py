@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass
@@ -14,10 +13,12 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 from cassandra.concurrent import execute_concurrent_with_args
+from pydantic import SecretStr
 
+from cdcd.config.settings import PostgresSettings
 from tests.scenario.conftest import Place
 from tests.scenario.daemon import Daemon, wait_until
-from tests.scenario.ending import expect_equal
+from tests.scenario.ending import Background, expect_equal
 from tests.scenario.proxy import Cable
 
 # An hour on demand: `make soak`.
@@ -25,6 +26,7 @@ SECONDS = float(os.environ.get("CDCD_SOAK_SECONDS", "45"))
 CHANGES_PER_SECOND = 400
 KEYS = 5000
 CUTS = 6
+POOL = PostgresSettings(dsn=SecretStr("")).pool_connections_max
 # What an allocator may keep of a busier moment; an hour of 100 bytes lost a change is far more.
 MEMORY_GROWTH_MAX = 0.06
 
@@ -39,28 +41,8 @@ class Taken:
     connections: float
 
 
-class Load(threading.Thread):
+class Load(Background):
     """Inserts, updates and deletes of the same keys at a steady rate, until it is told to end."""
-
-    def __init__(self, place: Place) -> None:
-        super().__init__()
-        self._place = place
-        self._ended = threading.Event()
-        self.failed: BaseException | None = None
-
-    def run(self) -> None:
-        """Write; a failure is the test's to see."""
-        try:
-            self._write()
-        except BaseException as error:  # noqa: BLE001  carried over to the test's thread
-            self.failed = error
-
-    def end(self) -> None:
-        """Write no more; raises what went wrong."""
-        self._ended.set()
-        self.join()
-        if self.failed:
-            raise self.failed
 
     def _write(self) -> None:
         session, table = self._place.session, f"{self._place.name}.items"
@@ -71,7 +53,7 @@ class Load(threading.Thread):
             session.prepare(f"UPDATE {table} SET s = s + {{'x'}}, b = ? WHERE pk = ? AND ck = ?"),
         ]
         step, number = CHANGES_PER_SECOND // 4, 0
-        while not self._ended.wait(0.25):
+        while not self._ending.wait(0.25):
             rows = [(n, n % KEYS // 10, n % 10) for n in range(number, number + step)]
             execute_concurrent_with_args(session, statements[number // step % 4], rows)
             number += step
@@ -152,9 +134,10 @@ def test_a_steady_load_takes_no_more_and_more(
     middle, end = _typical(samples[third : 2 * third]), _typical(samples[2 * third :])
     print(f"\nafter {SECONDS / 2:g} s: {middle}\nafter {SECONDS:g} s:  {end}")  # noqa: T201
     assert end.memory <= middle.memory * (1 + MEMORY_GROWTH_MAX)
-    assert end.files <= middle.files + 1
     assert end.threads <= middle.threads + 1
-    assert 1 <= end.connections <= middle.connections + 1
+    # At a busy moment the pool makes connections up to its limit, and keeps them for minutes.
+    assert 1 <= end.connections <= POOL
+    assert end.files <= middle.files + max(1, POOL - middle.connections)
     wait_until(lambda: not _expiring(place), "what has a TTL is gone")
     expect_equal(place, "items", ("pk", "ck"))
     assert daemon.stop() == 0

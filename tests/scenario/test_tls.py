@@ -1,11 +1,14 @@
 """TLS with client certificates on every link: what is wrong is said, what changes is taken over."""
 
 import asyncio
+import gc
 import json
 import re
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -46,6 +49,17 @@ def cdcd(secured: Secured, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     return made
 
 
+@contextmanager
+def unclosed() -> Iterator[None]:
+    """A login that is refused over TLS: asyncpg does not wait for the end of such a connection, and
+    a command may end first.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        yield
+        gc.collect()
+
+
 def _without_certificate(secured: Secured) -> dict[str, object]:
     return {"enabled": True, "ca_file": secured.files()["ca_file"]}
 
@@ -77,7 +91,8 @@ def test_a_certificate_that_is_missing_is_said(cdcd: Command, secured: Secured, 
     """Where the server wants a certificate and none is shown, the link is named."""
     cdcd.drop(f"{link}.tls")
     cdcd.set(f"{link}.tls", **_without_certificate(secured))
-    answer = cdcd("check", "--service", link)
+    with unclosed():
+        answer = cdcd("check", "--service", link)
     assert answer.code == 2
     assert "certificate" in answer.out
     assert f"[{link}" in answer.out
@@ -91,7 +106,8 @@ def test_a_certificate_may_be_the_login(cdcd: Command, secured: Secured) -> None
     place = urlsplit(secured.stack.postgres)
     dsn = f"postgresql://by_certificate@{place.hostname}:{place.port}{place.path}"
     cdcd.set("postgres", dsn=dsn)
-    assert "certificate authentication failed" in cdcd("check", "--service", "postgres").out
+    with unclosed():
+        assert "certificate authentication failed" in cdcd("check", "--service", "postgres").out
     cdcd.set("postgres.tls", **secured.files("by_certificate"))
     answer = cdcd("check", "--service", "postgres")
     assert answer.code == 0, answer.out
@@ -195,8 +211,7 @@ def test_everything_changes_under_load(
         _wait_for(daemon, "certificates have changed", turn)
         # The first one is the new start's.
         _wait_for(daemon, LOGIN, logins + 2)
-        writer.join()
-        assert writer.failed is None
+        writer.finish()
         daemon.wait_ready()
     expect_equal(place, "items", ("pk", "ck"))
     assert daemon.pid == pid and daemon.is_running

@@ -56,8 +56,7 @@ def test_logins_and_secrets_change_under_load(
         if turn == LOGINS:
             server.put("cdcd", registry=place.stack.registry + "/")
         wait_until(lambda turn=turn: _taken(daemon.output) >= turn, f"login {turn}")  # type: ignore[misc]
-        writer.join()
-        assert writer.failed is None
+        writer.finish()
     wait_until(lambda: "secrets have changed" in daemon.output, "the change of a secret")
     daemon.wait_ready()
     expect_equal(place, "items", ("pk", "ck"))

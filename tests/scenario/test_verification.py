@@ -32,7 +32,7 @@ def _writing(place: Place) -> Iterator[None]:
     stop = threading.Event()
     insert = place.session.prepare(f"INSERT INTO {place.name}.t (p, c, v) VALUES (?, ?, ?)")
     delete = place.session.prepare(f"DELETE FROM {place.name}.t WHERE p = ? AND c = ?")
-    chance = random.Random(3)
+    chance, failed = random.Random(3), list[BaseException]()
 
     def write() -> None:
         began, number = time.monotonic(), 0
@@ -42,10 +42,9 @@ def _writing(place: Place) -> Iterator[None]:
                 time.sleep(ahead)
             row = chance.randrange(HEALTHY_ROWS)
             key = (row // 10, row)
-            if chance.random() < 0.1:
-                place.session.execute_async(delete, key)
-            else:
-                place.session.execute_async(insert, (*key, number))
+            gone = chance.random() < 0.1
+            statement, values = (delete, key) if gone else (insert, (*key, number))
+            place.session.execute_async(statement, values).add_errback(failed.append)
             number += 1
 
     writer = threading.Thread(target=write)
@@ -55,6 +54,7 @@ def _writing(place: Place) -> Iterator[None]:
     finally:
         stop.set()
         writer.join()
+    assert not failed
 
 
 def _counted(daemon: Daemon, metric: str) -> dict[str, float]:

@@ -31,7 +31,7 @@ def test_both_have_work(place: Place, workers: tuple[Daemon, Daemon]) -> None:
     """The lanes are shared: both workers publish."""
     writer = Writer(place, 4000)
     writer.start()
-    writer.join()
+    writer.finish()
     expect_equal(place, "items", ("pk", "ck"))
     for daemon in workers:
         assert daemon.published() > 0, daemon.output[-1000:]
@@ -46,7 +46,7 @@ def test_the_other_takes_over(place: Place, workers: tuple[Daemon, Daemon]) -> N
     writer.start()
     writer.wait_for(2000)
     workers[0].kill()
-    writer.join()
+    writer.finish()
     expect_equal_and_settled(place, "items", ("pk", "ck"))
 
 

@@ -28,7 +28,7 @@ from cdcd.transport import lane_records
 from cdcd.transport.avro import Codec, MalformedRecord, schema_id_of
 from cdcd.transport.record_reader import RecordReader, key_reader
 from cdcd.transport.record_writer import RecordWriter, SchemaIds
-from cdcd.transport.records import LATE_HEADER, TRACE_HEADER, Headers, heard
+from cdcd.transport.records import LATE_HEADER, TRACE_HEADER, Headers, read_headers
 from cdcd.transport.schema import key_schema, table_from_schema, value_schema
 from tests.model import steps
 from tests.model.servers import TABLE, log_rows
@@ -67,7 +67,7 @@ HEADERS = st.lists(
 @given(HEADERS)
 def test_headers(headers: Headers) -> None:
     """Whatever headers a record has, it is late or not, and has a context of a trace or none."""
-    is_late, traceparent = heard(headers)
+    is_late, traceparent = read_headers(headers)
     assert is_late == any(name == LATE_HEADER for name, _ in headers)
     assert traceparent in (None, *(value for name, value in headers if name == TRACE_HEADER))
 
