@@ -24,6 +24,7 @@ from cdcd.ops.board import wall_clock_ms
 from cdcd.ops.logs import get_logger
 
 if TYPE_CHECKING:  # it needs client libraries, and --help does not
+    from cdcd.cli.gaps import Gaps
     from cdcd.transport.copies import Watch
     from cdcd.transport.thread import OneThread
 
@@ -47,6 +48,11 @@ class _Wish:
     status: bool
     wait: bool
     as_json: bool
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it is not a new copy of whole tables."""
+        return self.cancel or self.resume or bool(self.tokens or self.partition)
 
 
 @click.command(short_help="Copy tables while their changes go on.")
@@ -103,26 +109,50 @@ async def _run(settings: Settings, wish: _Wish) -> int:
             show_copies(settings.name, found, {}, as_json=wish.as_json)
             return ExitCode.DONE
         await _require_worker(settings)
+        gaps = await _gaps(settings, wish)
+        if moved := tuple(t for t in wish.tables if gaps and gaps.has_moved_keys(t)):
+            await _copy_before(settings, replace(wish, tables=moved), lanes, (watch, thread))
+            gaps = await _gaps(settings, wish)
         if wish.cancel:
             requests = _cancels(watch, wish)
         elif wish.resume:
             requests = _resumed(watch, wish)
         else:
             requests = await _requests(settings, wish, lanes)
-        runs = {(lane_of(r.token, lanes), r.table, _run_of(watch, r)) for r in requests}
+        runs = _runs(watch, requests, lanes)
         if wish.resume:
             # What is known of these is what they were before.
             watch.ended = {at: c for at, c in watch.ended.items() if (*at, c.run) not in runs}
         if requests:
             await _write(settings, wish, lanes, requests)
+        gaps = gaps and await gaps.passed_over()
         if wish.wait and requests:
             found = await _wait(settings, watch, thread, runs, quiet=wish.as_json)
         elif not wish.cancel:
             found = []
     removed = await _remove_leftovers(settings, wish, found)
+    if gaps:
+        await gaps.mended(removed)
     _show_end(settings, wish, found, removed, requests)
     cancelled = any(each.state is CopyState.CANCELLED for each in found)
     return ExitCode.FOUND if cancelled and not wish.cancel else ExitCode.DONE
+
+
+async def _copy_before(
+    settings: Settings, wish: _Wish, lanes: int, watching: tuple["Watch", "OneThread"]
+) -> None:
+    """Copy tables whose topics have another number of partitions. Behind a copy that was served no
+    worker goes by the number before; only then the ends of the topics can be taken, behind which
+    each row is in one partition. Raises Fatal where it is cancelled.
+    """
+    watch, thread = watching
+    log.info("copying twice: a topic has another number of partitions", tables=wish.tables)
+    requests = await _requests(settings, wish, lanes)
+    await _write(settings, wish, lanes, requests)
+    runs = _runs(watch, requests, lanes)
+    found = await _wait(settings, watch, thread, runs, quiet=wish.as_json)
+    if any(each.state is CopyState.CANCELLED for each in found):
+        raise Fatal("the copy was cancelled", f"cdcd backfill {' '.join(wish.tables)}")
 
 
 async def _lanes_of(settings: Settings) -> int:
@@ -141,6 +171,22 @@ async def _require_worker(settings: Settings) -> None:
     if not await readers(settings.kafka, settings.name):
         message = f"no worker of pipeline {settings.name} reads ScyllaDB"
         raise Fatal(message, "start one with `cdcd run`: workers do the copying")
+
+
+async def _gaps(settings: Settings, wish: _Wish) -> "Gaps | None":
+    """What the copy mends in the sink; None where it is not of whole tables, or nobody writes the
+    target. Raises ConfigurationError where that cannot be done without waiting.
+    """
+    from cdcd.cli.gaps import find_gaps  # noqa: PLC0415  needs client libraries
+    from cdcd.reconcile.leftovers import writers  # noqa: PLC0415
+
+    if wish.is_part or not await writers(settings):
+        return None
+    found = await find_gaps(settings, wish.tables)
+    if not wish.wait and any(found.has_moved_keys(t) for t in wish.tables):
+        message = "a topic has another number of partitions: that takes two copies, one by one"
+        raise ConfigurationError(message, "without --no-wait")
+    return found
 
 
 async def _requests(settings: Settings, wish: _Wish, lanes: int) -> list[Request]:
@@ -231,6 +277,11 @@ def _resumed(watch: "Watch", wish: _Wish) -> list[Request]:
                 copy = replace(left.copy, asked_ms=asked_ms)
                 found.append(replace(left, copy=copy, due_ms=asked_ms))
     return found
+
+
+def _runs(watch: "Watch", requests: Sequence[Request], lanes: int) -> set[tuple[int, str, str]]:
+    """Lane, table and run of each part that is asked for."""
+    return {(lane_of(r.token, lanes), r.table, _run_of(watch, r)) for r in requests}
 
 
 def _run_of(watch: "Watch", request: Request) -> str:

@@ -221,9 +221,10 @@ def reset(  # noqa: PLR0913, PLR0917  click passes each option as an argument
         now = await positions.here(settings)
         tables = positions.tables_of(settings, now, patterns or (EVERYTHING,))
         await positions.refuse_while_running(settings)
-        words = positions.consequences_of_reset(settings, now, tables, stages)
+        gaps = await positions.gaps_of(settings, now, tables, stages)
+        words = positions.consequences_of_reset(settings, now, tables, stages, gaps)
         if yes:
-            await positions.reset(settings, now, tables, stages)
+            await positions.reset(settings, now, tables, stages, gaps)
         return words
 
     words = asyncio.run(go())

@@ -14,8 +14,9 @@ from cdcd.model.control import SINK, SOURCE, takes_in
 from cdcd.model.errors import ConfigurationError, Fatal, TableStopped
 from cdcd.ops.board import wall_clock_ms
 from cdcd.sink import offsets
+from cdcd.sink.left_out import Gap, find_gap, leave
 from cdcd.sink.pool import Pool
-from cdcd.sink.state import check_version
+from cdcd.sink.state import STATE_VERSION, check_version
 from cdcd.source.catalog import find, read_schema
 from cdcd.source.generations import Generations
 from cdcd.source.progress import check_saved
@@ -33,11 +34,14 @@ _THERE = "SELECT to_regclass('cdcd.offsets') IS NOT NULL"
 
 @dataclass(frozen=True)
 class Here:
-    """A pipeline as it stands; `starts` and `ends` are of the change topics' partitions."""
+    """A pipeline as it stands; `starts` and `ends` are of the change topics' partitions. It
+    `has_state` in PostgreSQL where a sink of this release has been there.
+    """
 
     position: Position
     starts: Ends
     ends: Ends
+    has_state: bool
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, for `show`."""
@@ -83,7 +87,7 @@ async def here(settings: Settings) -> Here:
     partitions = [(topic, number) for topic, count in mine.items() for number in range(count)]
     async with _pool(settings) as pool:
         async with pool.connection() as connection:
-            await check_version(connection)
+            version = await check_version(connection)
             there = await connection.fetchval(_THERE)
         saved = await offsets.read_all(pool, name) if there else []
     destinations = await topics.destinations([*mine, lanes_topic(name)])
@@ -95,7 +99,8 @@ async def here(settings: Settings) -> Here:
         tuple(Offset(*row) for row in saved),
         {topic: destination.topic_id for topic, destination in destinations.items()},
     )
-    return Here(position, await topics.starts(partitions), await topics.ends(partitions))
+    starts, ends = await topics.starts(partitions), await topics.ends(partitions)
+    return Here(position, starts, ends, version == STATE_VERSION)
 
 
 async def refuse_while_running(settings: Settings) -> None:
@@ -240,23 +245,52 @@ def reset_offsets(settings: Settings, now: Here, tables: Sequence[str]) -> list[
     ]
 
 
-def consequences_of_reset(
+async def gaps_of(
     settings: Settings, now: Here, tables: Sequence[str], stages: Collection[str]
+) -> dict[str, Gap]:
+    """The gaps that beginning anew leaves behind, by table: changes that are not applied and that
+    the topics no longer have.
+    """
+    if SINK not in stages or not now.has_state:
+        return {}
+    topics, found = Topics(settings.kafka), {}
+    async with _pool(settings) as pool:
+        for table in tables:
+            topic = f"{settings.name}.{table}"
+            if topic in now.position.topics:
+                gap = await find_gap(pool, topics, settings.name, (table, topic))
+                if gap is not None:
+                    found[table] = gap
+    return found
+
+
+def consequences_of_reset(
+    settings: Settings,
+    now: Here,
+    tables: Sequence[str],
+    stages: Collection[str],
+    gaps: Mapping[str, Gap],
 ) -> list[str]:
     """What beginning anew means, one sentence each."""
     found = []
     if SOURCE in stages:
-        known, gaps = now.position.frontiers_ms(), now.position.tables_with_gap()
+        known, cut = now.position.frontiers_ms(), now.position.tables_with_gap()
         found += [
             _gap(table)
-            if table in gaps
+            if table in cut
             else f"{table}: the log is read again from its oldest change; all of it is published a"
             " second time, and readers of the topic see it twice"
             for table in tables
             if table in known
         ]
     if SINK in stages:
-        found += _applied_again(reset_offsets(settings, now, tables), now)
+        found += [
+            f"{table}: {gap.reason}; what the topic has is applied, and only a copy makes the table"
+            f" right: cdcd backfill {table}"
+            for table, gap in sorted(gaps.items())
+        ]
+        whole = [table for table in tables if table not in gaps]
+        found += _applied_again(reset_offsets(settings, now, whole), now)
     return found
 
 
@@ -274,17 +308,25 @@ def tables_of(settings: Settings, now: Here, patterns: Collection[str]) -> list[
 
 
 async def reset(
-    settings: Settings, now: Here, tables: Sequence[str], stages: Collection[str]
+    settings: Settings,
+    now: Here,
+    tables: Sequence[str],
+    stages: Collection[str],
+    gaps: Mapping[str, Gap],
 ) -> None:
-    """Begin the tables anew, at the oldest change of the log and the oldest record of the topic."""
+    """Begin the tables anew, at the oldest change of the log and the oldest record of the topic.
+    Those that leave a gap behind are marked.
+    """
     if SOURCE in stages:
         writes = resetting(now.position.records, tables)
         await write_records(settings.kafka, settings.name, writes)
     if SINK in stages:
         oldest = reset_offsets(settings, now, tables)
         rows = [(o.topic, o.partition, o.next_offset) for o in oldest]
-        async with _pool(settings) as pool:
-            await offsets.replace(pool, settings.name, rows)
+        async with _pool(settings) as pool, pool.transaction() as connection:
+            for gap in gaps.values():
+                await leave(connection, settings.name, gap)
+            await offsets.put(connection, settings.name, rows)
 
 
 def _moment(ms: int) -> str:

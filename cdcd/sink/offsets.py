@@ -24,6 +24,11 @@ _IDENTIFY = """
 INSERT INTO cdcd.topics (pipeline, topic, topic_id, partitions) VALUES ($1, $2, $3, $4)
 ON CONFLICT DO NOTHING
 """
+_REIDENTIFY = """
+INSERT INTO cdcd.topics (pipeline, topic, topic_id, partitions) VALUES ($1, $2, $3, $4)
+ON CONFLICT (pipeline, topic)
+DO UPDATE SET topic_id = EXCLUDED.topic_id, partitions = EXCLUDED.partitions
+"""
 _IDENTITY = "SELECT topic_id, partitions FROM cdcd.topics WHERE pipeline = $1 AND topic = $2"
 
 
@@ -59,9 +64,14 @@ async def read_all(pool: Pool, pipeline: str) -> list[tuple[str, int, int]]:
 
 async def replace(pool: Pool, pipeline: str, saved: Iterable[tuple[str, int, int]]) -> None:
     """Save offsets as they are given, all or none; for a pipeline whose workers do not run."""
-    columns = [list(column) for column in zip(*saved, strict=True)] or [[], [], []]
     async with pool.transaction() as connection:
-        await connection.execute(_REPLACE, pipeline, *columns)
+        await put(connection, pipeline, saved)
+
+
+async def put(connection: Connection, pipeline: str, saved: Iterable[tuple[str, int, int]]) -> None:
+    """Save offsets as they are given, in the connection's transaction."""
+    columns = [list(column) for column in zip(*saved, strict=True)] or [[], [], []]
+    await connection.execute(_REPLACE, pipeline, *columns)
 
 
 async def identify(
@@ -74,6 +84,20 @@ async def identify(
         await connection.execute(_IDENTIFY, pipeline, topic, *identity)
         row = await connection.fetchrow(_IDENTITY, pipeline, topic)
     return identity if row is None else (row["topic_id"], row["partitions"])
+
+
+async def identity(pool: Pool, pipeline: str, topic: str) -> tuple[str, int] | None:
+    """The id and number of partitions of the topic that the offsets are of, if a sink has said."""
+    async with pool.connection() as connection:
+        row = await connection.fetchrow(_IDENTITY, pipeline, topic)
+    return None if row is None else (row["topic_id"], row["partitions"])
+
+
+async def reidentify(
+    connection: Connection, pipeline: str, topic: str, identity: tuple[str, int]
+) -> None:
+    """The offsets are of this topic from now on."""
+    await connection.execute(_REIDENTIFY, pipeline, topic, *identity)
 
 
 async def advance(connection: Connection, pipeline: str, topic: str, moves: Iterable[Move]) -> None:

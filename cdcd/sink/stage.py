@@ -29,11 +29,10 @@ from cdcd.ops.directions import Directions
 from cdcd.ops.logs import get_logger
 from cdcd.ops.retry import Backoff, retrying
 from cdcd.ops.status import StageState, TableState
-from cdcd.sink import offsets
+from cdcd.sink import left_out, offsets
 from cdcd.sink.carrier import Carrier
 from cdcd.sink.comparisons import Comparisons
 from cdcd.sink.pool import Pool, Rejected, TargetBroken
-from cdcd.sink.position_checks import check_compacted, check_offset, check_topic
 from cdcd.sink.schema import prepare_database
 from cdcd.sink.table import Table, Tools
 from cdcd.transport.consumer import ChangeConsumer, Fetched
@@ -146,6 +145,12 @@ class _Sink:
         self._place_after = 0.0
         self._place_attempt = 0
         self._lag_after = 0.0
+        # Topics with another number of partitions than the known one, and those that the group was
+        # asked to divide anew for.
+        self._recounted: set[tuple[str, int]] = set()
+        self._regrouped: set[tuple[str, int]] = set()
+        # Tables of which changes were left out, by topic.
+        self._marked: dict[str, left_out.Mark] = {}
 
     async def follow_catalog(self, tasks: asyncio.TaskGroup) -> None:
         """Look for topics of the pipeline's tables, for ever, and make their targets."""
@@ -170,9 +175,24 @@ class _Sink:
             name = table_of_topic(self._plan.name, topic)
             if name is not None and directions.wants(name):
                 await self._open(Table(name, topic, self._tools, self._comeback), tasks)
+        if self._marked or any(t.is_stopped for t in self._tables.values()):
+            await self._show_marks()
         for table in list(self._tables.values()):
             if await table.come_back():
                 self._unplaced.add(table.topic)
+
+    async def _show_marks(self) -> None:
+        """Have tables say of which of them changes were left out, until a copy has mended that. A
+        new mark is what a table that has stopped may have waited for.
+        """
+        marks = await left_out.marks(self._tools.pool, self._plan.name)
+        before = self._marked
+        self._marked = {topic: found for topic, found in marks.items() if topic in self._tables}
+        for topic in before.keys() | self._marked.keys():
+            if topic in self._tables and self._marked.get(topic) != before.get(topic):
+                self._tables[topic].show_mark(self._marked.get(topic))
+        if any(before.get(topic) != found for topic, found in self._marked.items()):
+            self._comeback.hurry()
 
     async def _open(self, table: Table, tasks: asyncio.TaskGroup) -> None:
         if table.name in self._comeback and not self._comeback.is_due(table.name):
@@ -207,7 +227,8 @@ class _Sink:
             await self._commit()
 
     async def _subscribe(self) -> None:
-        if not self._found and not self._leaving:
+        recounted = self._recounted - self._regrouped
+        if not self._found and not self._leaving and not recounted:
             if not self._tables:
                 await asyncio.sleep(BUSY_FETCH_SECONDS)
             return
@@ -216,7 +237,11 @@ class _Sink:
         for topic in self._leaving:
             self._leave(topic)
         self._leaving = set()
-        await self._consumer.subscribe(self._tables)
+        # A worker that is back soon is given what it had, so new partitions would be nobody's. That
+        # it wants another topic makes the group divide all; what it gets of that is not read.
+        more = [dead_letter_topic(self._plan.name)] if recounted else []
+        self._regrouped |= recounted
+        await self._consumer.subscribe([*self._tables, *more])
 
     def _leave(self, topic: str) -> None:
         """The table was removed from the pipeline; its target and its saved offsets stay."""
@@ -224,6 +249,7 @@ class _Sink:
         table.void()
         self._running.pop(topic).cancel()
         self._assigned.pop(topic, None)
+        self._marked.pop(topic, None)
         for some in (self._paused, self._held, self._unplaced):
             some.discard(topic)
         self._comeback.recovered(table.name)
@@ -268,6 +294,7 @@ class _Sink:
         if not self._unplaced or time.monotonic() < self._place_after:
             return
         try:
+            await self._show_marks()
             for topic in sorted(self._unplaced):
                 await self._begin(self._tables[topic])
             self._place_attempt = 0
@@ -299,19 +326,11 @@ class _Sink:
             known = await offsets.identify(
                 self._tools.pool, self._plan.name, table.topic, (facts.topic_id, facts.partitions)
             )
-            check_topic(table.name, table.topic, facts, known)
+            if known[1] != facts.partitions:
+                self._recounted.add((table.topic, facts.partitions))
             table.describe(facts.retention_seconds, self._weak(facts))
-            starts = await self._topics.starts(partitions)
-            ends = await self._topics.ends(partitions)
-            for partition in sorted(partitions):
-                bounds = starts[partition], ends[partition]
-                check_offset(table.name, partition, saved.get(partition.number), bounds)
-            if facts.is_compacted:
-                whole_ms = wall_clock_ms() - int(facts.retention_seconds * 1000)
-                whole = await self._topics.since(partitions, whole_ms)
-                for partition in sorted(partitions):
-                    applied = saved.get(partition.number) or 0
-                    check_compacted(table.name, partition, applied, whole[partition])
+            names, found = (table.name, table.topic), left_out.Saved(saved, known)
+            await left_out.check_positions(self._topics, names, facts, found, partitions)
         except TableStopped as error:
             table.stop(error)
         else:

@@ -13,7 +13,7 @@ from cdcd.sink.pool import Connection
 
 log = get_logger()
 
-SCRIPTS = ("bookkeeping.sql", "dead_letters.sql", "cut_runs.sql")
+SCRIPTS = ("bookkeeping.sql", "dead_letters.sql", "cut_runs.sql", "left_out.sql")
 STATE_VERSION = len(SCRIPTS)
 
 

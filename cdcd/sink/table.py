@@ -28,6 +28,7 @@ from cdcd.sink.batch_spans import BatchSpans, committing, preparing, told
 from cdcd.sink.decode import Decoder
 from cdcd.sink.expiry import Sweeper
 from cdcd.sink.inbox import Inbox, Slice
+from cdcd.sink.left_out import Mark
 from cdcd.sink.merge import BadValue
 from cdcd.sink.offsets import OffsetsMoved
 from cdcd.sink.pool import Pool, Rejected, TargetBroken
@@ -133,6 +134,12 @@ class Table:
         self._tools.board.table(self.name, state, str(error))
         if self._comeback.stopped(self.name, str(error)):
             log.error("a table is stopped", table=self.name, exc_info=error)
+
+    def show_mark(self, found: Mark | None) -> None:
+        """Say that changes were left out, until a copy has made that right."""
+        state = TableState.RUNNING if found is None else TableState.NEEDS_SNAPSHOT
+        why = "" if found is None else found.shown(self.name)
+        self._tools.board.table(self.name, state, why, stage="sink copy")
 
     async def come_back(self) -> bool:
         """Whether a stopped table is to be read again, from its saved offsets. Raises Transient.

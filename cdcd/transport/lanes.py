@@ -107,6 +107,7 @@ class PublishingLanes:
         assignment = await self._lane_log.assigned()
         self._owned = assignment.lanes.owned
         self._copied = defaultdict(dict, {n: dict(by) for n, by in assignment.copied.items()})
+        self._writers.forget()
         return assignment
 
     async def lost(self, assignment: Assignment) -> None:
@@ -114,8 +115,13 @@ class PublishingLanes:
         await self._lane_log.lost(assignment)
 
     async def requests(self, assignment: Assignment) -> Sequence[Request]:
-        """Wait for requests that came after the assignment's own."""
-        return await self._lane_log.requests(assignment)
+        """Wait for requests that came after the assignment's own. What is published once a copy was
+        seen goes by the topic as it is then: behind a copy that was served no row's changes are in
+        two partitions.
+        """
+        found = await self._lane_log.requests(assignment)
+        self._writers.forget({request.table for request in found if request.copy is not None})
+        return found
 
     async def restored(self, assignment: Assignment) -> Assignment:
         """What is saved now for the lanes of the assignment."""

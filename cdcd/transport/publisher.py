@@ -7,7 +7,7 @@ on Bufstream 0.1.0 has the reasons). What was committed is then found there.
 
 import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -127,18 +127,28 @@ class TableWriters:
         self._topics = topics
         self._registry = registry
         self._writers: dict[str, TableWriter] = {}
+        self._forgotten = 0
+
+    def forget(self, tables: Collection[str] | None = None) -> None:
+        """Make the writers of some tables anew, None for all: their topics may have become others,
+        or have another number of partitions.
+        """
+        self._forgotten += 1
+        for name in list(self._writers) if tables is None else tables:
+            self._writers.pop(name, None)
 
     async def of(self, table: TableSpec) -> TableWriter:
         """The table's writer; made, with topic and schemas, when the table is new or changed."""
         known = self._writers.get(table.full_name)
         if known is not None and known.table == table:
             return known
+        forgotten, topic = self._forgotten, change_topic(self._pipeline, table)
         tombstones = self._tombstones(table)
         partitions = await self._make_topic(table)
-        topic = change_topic(self._pipeline, table)
         writer = TableWriter(table, topic, partitions, self._pipeline, tombstones=tombstones)
         await writer.register(self._registry)
-        self._writers[table.full_name] = writer
+        if forgotten == self._forgotten:
+            self._writers[table.full_name] = writer
         return writer
 
     async def destination(self, table: TableSpec) -> Destination:
@@ -147,7 +157,7 @@ class TableWriters:
         facts = await self._topics.facts(change_topic(self._pipeline, table))
         known = self._writers.get(table.full_name)
         if known is not None and known.partitions != facts.partitions:
-            del self._writers[table.full_name]
+            self.forget([table.full_name])
         return Destination(facts.topic_id, facts.partitions)
 
     async def _make_topic(self, table: TableSpec) -> int:

@@ -188,6 +188,10 @@ class Feed:
         producer.produce(self.topic(spec), key=key, value=value)
         producer.commit_transaction(30)
 
+    def renew(self) -> None:
+        """Publish by the topics as they are now; a producer knows for minutes what they were."""
+        self._producer = None
+
     def _transactional(self) -> Producer:
         if self._producer is None:
             self._producer = Producer(

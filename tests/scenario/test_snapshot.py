@@ -9,10 +9,12 @@ import sys
 import time
 import urllib.request
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 from cassandra.concurrent import execute_concurrent_with_args
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import OFFSET_END, TopicPartition
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from tests.scenario import checker
 from tests.scenario.conftest import Place
@@ -130,12 +132,7 @@ def test_a_table_with_a_gap_goes_on_with_a_copy(place: Place) -> None:
     expect_rows(place)
     place.execute("ALTER TABLE $ks.items WITH cdc = {'enabled': false}")
 
-    def state() -> str:
-        _, body = daemon.get("/status")
-        tables = body["tables"] if body else []
-        return next((t["state"] for t in tables if t["table"] == table), "")
-
-    wait_until(lambda: state() == "needs_snapshot", "the table stops")
+    wait_until(lambda: state_of(daemon, table) == "needs_snapshot", "the table stops")
     place.execute("UPDATE $ks.items SET v = 1000 WHERE pk = 1 AND ck = 1")
     place.execute("INSERT INTO $ks.items (pk, ck, v, w) VALUES (100, 1, 1, 'while off')")
     place.execute("DELETE FROM $ks.items WHERE pk = 2 AND ck = 3")
@@ -145,13 +142,13 @@ def test_a_table_with_a_gap_goes_on_with_a_copy(place: Place) -> None:
     wait_until(lambda: not members(place), "the dead worker is forgotten")
     assert backfill(place, table)[0] == 3
     daemon.start()
-    wait_until(lambda: state() == "needs_snapshot", "the table still stops")
+    wait_until(lambda: state_of(daemon, table) == "needs_snapshot", "the table still stops")
     code, document, error = backfill(place, table)
     assert (code, document["copies"][0]["state"]) == (0, "done"), error
     assert document["copies"][0]["removed"] == 1 + IN_PARTITION
     place.execute("INSERT INTO $ks.items (pk, ck, v, w) VALUES (101, 1, 1, 'afterwards')")
     expect_rows(place)
-    wait_until(lambda: state() == "running", "the table runs")
+    wait_until(lambda: state_of(daemon, table) == "running", "the table runs")
     now_seconds = time.time_ns() / 1e9
     wait_until(lambda: settled_seconds(daemon) > now_seconds, "the log around the gap is settled")
     found = checker.topic_identities(checker.read_topic(place.stack, f"{place.name}.{table}"))
@@ -163,7 +160,80 @@ def settled_seconds(daemon: Daemon) -> float:
     address = re.findall(r"http://127\.0\.0\.1:\d+", daemon.output)[-1]
     with urllib.request.urlopen(f"{address}/metrics", timeout=5) as answer:
         text = answer.read().decode()
-    return max(map(float, re.findall(r"cdcd_settled_timestamp_seconds\{.*\} (\S+)", text)))
+    return max(
+        map(float, re.findall(r"cdcd_settled_timestamp_seconds\{.*\} (\S+)", text)), default=0.0
+    )
+
+
+def _delete_records(admin: AdminClient, topic: str) -> None:
+    """As retention does, where the sink was away for too long."""
+    count = len(admin.list_topics(topic, 10).topics[topic].partitions)
+    ends = admin.delete_records([TopicPartition(topic, n, OFFSET_END) for n in range(count)])
+    for done in ends.values():
+        done.result(10)
+
+
+def _make_again(admin: AdminClient, topic: str) -> None:
+    """Under the same name, with as many partitions."""
+    count = len(admin.list_topics(topic, 10).topics[topic].partitions)
+    admin.delete_topics([topic])[topic].result(10)
+    gone = "the topic is gone"
+    wait_until(lambda: topic not in admin.list_topics(timeout=10).topics, gone)
+    admin.create_topics([NewTopic(topic, count, 1)])[topic].result(10)
+
+
+def _add_partitions(admin: AdminClient, topic: str) -> None:
+    """So that rows are in other ones from now on."""
+    count = len(admin.list_topics(topic, 10).topics[topic].partitions)
+    admin.create_partitions([NewPartitions(topic, count + 3)])[topic].result(10)
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("damage", [_delete_records, _make_again, _add_partitions])
+def test_a_topic_with_a_gap_goes_on_with_a_copy(
+    place: Place, damage: Callable[[AdminClient, str], None]
+) -> None:
+    """A table whose topic lost what is not applied, was made again, or has other partitions, needs
+    a copy, says so, and goes on with `cdcd backfill` beside the running worker; rows whose deletes
+    were lost are removed, and changes afterwards are applied.
+    """
+    table = f"{place.name}.items"
+    place.settings["source"] = {"position_seconds_max": 1, "settle_delays_seconds": [1, 3]}
+    place.execute(f"CREATE TABLE $ks.items {COLUMNS} WITH cdc = {{'enabled': true}}")
+    fill(place, "items", 50)
+    daemon = place.daemon("--table", table, start="snapshot")
+    daemon.start()
+    expect_rows(place)
+    assert command(place, "pause", table, "--stage", "sink")[0] == 0
+    wait_until(lambda: "paused" in state_of(daemon, table), "the sink stands still")
+    before = daemon.published()
+    place.execute("UPDATE $ks.items SET v = 1000 WHERE pk = 1 AND ck = 1")
+    place.execute("DELETE FROM $ks.items WHERE pk = 2 AND ck = 3")
+    place.execute("DELETE FROM $ks.items WHERE pk = 4")
+    deleted_seconds = time.time_ns() / 1e9
+    wait_until(lambda: daemon.published() >= before + 3, "the changes are published")
+    # Settling would refresh the rows that were deleted, once they are copied before it.
+    wait_until(lambda: settled_seconds(daemon) > deleted_seconds + 3, "the deletes are settled")
+    assert daemon.stop() == 0
+    damage(AdminClient({"bootstrap.servers": place.stack.kafka}), f"{place.name}.{table}")
+    assert command(place, "resume", table, "--stage", "sink")[0] == 0
+    daemon.start()
+    wait_until(lambda: state_of(daemon, table) == "needs_snapshot", "the table stops")
+    wait_until(lambda: members(place) == 1, "the worker has its lanes")
+    code, document, error = backfill(place, table)
+    assert code == 0, error
+    assert [copy["state"] for copy in document["copies"]] == ["done"]
+    assert document["copies"][0]["removed"] == 1 + IN_PARTITION
+    place.execute("UPDATE $ks.items SET v = 2000 WHERE pk = 1 AND ck = 1")
+    place.execute("INSERT INTO $ks.items (pk, ck, v, w) VALUES (101, 1, 1, 'afterwards')")
+    expect_rows(place)
+    wait_until(lambda: state_of(daemon, table) == "running", "the table runs")
+
+
+def state_of(daemon: Daemon, table: str) -> str:
+    """The state that the worker shows of a table."""
+    _, body = daemon.get("/status")
+    return next((t["state"] for t in body["tables"] if t["table"] == table), "") if body else ""
 
 
 def members(place: Place) -> int:
