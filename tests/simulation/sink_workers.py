@@ -21,7 +21,8 @@ from cdcd.model.change import ChangeEvent, Operation
 from cdcd.model.control import Control
 from cdcd.ops.board import Board
 from cdcd.ops.directions import Directions
-from cdcd.sink import stage, table
+from cdcd.sink import left_out, stage, table
+from cdcd.sink.left_out import Mark
 from cdcd.sink.schema import Prepared
 from cdcd.sink.stage import Plan, _Sink
 from cdcd.sink.table import Tools
@@ -73,6 +74,10 @@ def _doors(world: SinkWorld) -> Iterator[None]:
         await world.pause()
         return work(*arguments)
 
+    async def no_marks(*_: object) -> dict[str, Mark]:
+        await world.trouble(0.05)
+        return {}
+
     async def prepared(*_: object) -> Prepared:
         await world.trouble(0.05)
         return Prepared(TARGETS)
@@ -86,6 +91,7 @@ def _doors(world: SinkWorld) -> Iterator[None]:
         patch.setattr(table, "time", clock)
         patch.setattr(stage, "Topics", lambda _: FakeTopics(world))
         patch.setattr(stage, "offsets", SimpleNamespace(read=world.read, identify=world.identify))
+        patch.setattr(left_out, "marks", no_marks)
         patch.setattr(table, "write", world.write)
         patch.setattr(table, "prepare_targets", prepared)
         patch.setattr(table, "Sweeper", FakeSweeper)
