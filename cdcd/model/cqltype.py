@@ -37,6 +37,11 @@ class CqlType:
         """Whether elements are cells of their own, so that a change may touch some of them."""
         return not self.frozen and (self.name in COLLECTIONS or self.name == "udt")
 
+    @property
+    def has_udt(self) -> bool:
+        """Whether it is, or has inside, a user-defined type."""
+        return self.name == "udt" or any(arg.has_udt for arg in self.args)
+
     def __str__(self) -> str:
         if self.name == "udt":
             plain = re.fullmatch("[a-z][a-z0-9_]*", self.udt) and self.udt not in _BUILT_IN

@@ -96,7 +96,8 @@ def from_json(cql: CqlType) -> Converter:
 
 
 def _fields(value: Any, names: tuple[str, ...]) -> list[Any]:
-    return [value[n] for n in names] if isinstance(value, dict) else list(value)
+    # What lacks a field has null there.
+    return [value.get(n) for n in names] if isinstance(value, dict) else list(value)
 
 
 def _nullable(convert: Converter) -> Converter:

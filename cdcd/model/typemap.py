@@ -294,7 +294,8 @@ def to_json(cql: CqlType, replaced: Replaced = NOTHING_REPLACED) -> Converter:
         names = field_names(cql)
         if cql.name == "tuple":
             return lambda value: [p(value[n]) for n, p in zip(names, parts, strict=True)]
-        return lambda value: {text(n): p(value[n]) for n, p in zip(names, parts, strict=True)}
+        # A value that was written before the type gained a field lacks it, which is NULL.
+        return lambda value: {text(n): p(value.get(n)) for n, p in zip(names, parts, strict=True)}
     if has_text_keys(cql):
         return lambda value: {text(k): parts[1](v) for k, v in value.items()}
     return lambda value: [[parts[0](e["key"]), parts[1](e["value"])] for e in value]

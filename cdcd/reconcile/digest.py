@@ -81,6 +81,18 @@ def _document(text: str) -> bytes:
     return jsonb_text(json.loads(text, parse_float=Decimal, parse_int=Decimal)).encode()
 
 
+def _without_nulls(value: Any) -> Any:
+    """Without the members of objects that are null, at any depth (`jsonb_strip_nulls`)."""
+    if isinstance(value, dict):
+        return {k: _without_nulls(v) for k, v in value.items() if v is not None}
+    return [_without_nulls(v) for v in value] if isinstance(value, list) else value
+
+
+def _set_fields(text: str) -> bytes:
+    plain = json.loads(text, parse_float=Decimal, parse_int=Decimal)
+    return jsonb_text(_without_nulls(plain)).encode()
+
+
 def _float_sql(kind: str) -> str:
     # The many bit patterns of "not a number" are one value.
     return f"CASE WHEN {{}} = 'NaN'::{kind} THEN 'NaN'::{kind} ELSE {{}} END"
@@ -140,11 +152,26 @@ class Form:
 _SCALED = Sent(25, "textsend", lambda bound: format(bound, "f").encode(), "{}::text")
 
 
+# A row that was written before a type gained a field does not have it, which is a null field. The
+# types of keys stay as they are.
+_SET_FIELDS = Sent(25, "textsend", _set_fields, "jsonb_strip_nulls({})::text")
+
+
+def _sent(column: TargetColumn, base: str) -> Sent:
+    if column.is_scaled:
+        return _SCALED
+    return _SET_FIELDS if base == "jsonb" and _may_grow(column) else _SENT[base]
+
+
+def _may_grow(column: TargetColumn) -> bool:
+    return column.source.type.has_udt and not column.is_of_key
+
+
 def form_of(column: TargetColumn) -> Form:
     """The form of a column."""
     cql = column.source.type
     base = column.kind.partition("(")[0]
-    sent = _SCALED if column.is_scaled else _SENT[base]
+    sent = _sent(column, base)
     is_own = column.kind == postgres_type(cql)
     plain = column.replaced == NOTHING_REPLACED or cql.name not in {"text", "ascii"}
     from_cql: Callable[[bytes], Raw] | None
@@ -184,15 +211,20 @@ def _bound(column: TargetColumn, sent: Sent) -> Callable[[bytes], Raw]:
 def _nested(column: TargetColumn) -> Callable[[bytes], Raw]:
     cql = column.source.type
     decode, plain = decoder(cql), to_json(cql, column.replaced)
+    seen = _without_nulls if _may_grow(column) else _as_it_is
 
     def from_cql(raw: bytes) -> Raw:
         value = decode(raw)
         try:
-            return None if value is None else jsonb_text(plain(value)).encode()
+            return None if value is None else jsonb_text(seen(plain(value))).encode()
         except UnstorableValue:
             return UNSTORABLE
 
     return from_cql
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 def jsonb_text(value: Any) -> str:

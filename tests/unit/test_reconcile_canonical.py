@@ -146,6 +146,21 @@ def test_values_that_are_replaced(cql: str, raw: bytes, replaced: Replaced, sent
     assert form(cql, replaced=replaced).canonical(raw) == sent
 
 
+@pytest.mark.parametrize("raw", ["0000000400000007", "0000000400000007ffffffff"])
+def test_a_field_that_came_later_is_null(raw: str) -> None:
+    """A row that was written before its type gained a field is not different, on either side."""
+    spec = table(
+        {"p:p": "int", "r:v": "frozen<list<frozen<t>>>"}, {"t": (("a", "int"), ("b", "int"))}
+    )
+    found = form_of(targets_of(spec, "s", Options()).rows.columns[0])
+    listed = struct.pack(">ii", 1, len(raw) // 2) + bytes.fromhex(raw)
+    assert found.canonical(listed) == b'[{"a": 7}]'
+    assert {found.sent.pack(text) for text in ('[{"a":7}]', '[{"a":7,"b":null}]')} == {
+        b'[{"a": 7}]'
+    }
+    assert "jsonb_strip_nulls" in found.sent.sql
+
+
 def test_what_replaces_may_be_null() -> None:
     """An infinity that a numeric column has as null is null."""
     infinity = struct.pack(">d", float("inf"))

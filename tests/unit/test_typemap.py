@@ -235,6 +235,11 @@ def test_nested_values_are_json(text: str, value: object, expected: object) -> N
     assert json.loads(stored(text, value)) == expected
 
 
+def test_a_field_that_came_later_is_null() -> None:
+    """A value from before its type gained a field, as records of an older schema have it."""
+    assert json.loads(stored("point", {"x": 1})) == {"x": 1, "why?": None}
+
+
 def test_text_in_json_is_not_escaped() -> None:
     """Text in jsonb is written as it is, without spaces between the parts."""
     assert stored("frozen<map<text, int>>", {"ż": 1, "b": 2}) == '{"ż":1,"b":2}'
