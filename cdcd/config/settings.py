@@ -164,6 +164,8 @@ class SourceSettings(Section):
     """Rows in one page of a log read."""
     settle_delays_seconds: tuple[float, ...] = Field((30.0, 600.0), min_length=1)
     """When each part of the log is read again for rows that appeared late; the last one settles."""
+    audit_delay_seconds: float = Field(14_400.0, ge=0)
+    """When the log is read a last time, past the window for hints; 0 is never."""
     identities_bytes_max: int = Field(32 * 1024 * 1024, ge=0)
     """Memory for what was published lately; without it late rows are looked up in Kafka."""
     refreshes_listed_max: int = Field(10_000, ge=1)

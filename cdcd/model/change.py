@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from cdcd.model.fingerprint import Cell, Fingerprint
+from cdcd.model.fingerprint import Cell, Fingerprint, Merged
 from cdcd.model.position import Position, Window
 from cdcd.model.refresh import Copied, Listed, Request
 from cdcd.model.table import TableSpec
@@ -132,9 +132,10 @@ class Batch:
     `positions` holds every lane that was read; a lane of it with changes has its position
     published with them, and with `save` every lane of it has. A position without changes only
     saves reading, so that not each empty window writes one. `cells` are fingerprints to be
-    saved, or removed (None); `listed` are refreshes to be remembered (true) or forgotten; `asked`
-    are requests to be written, `served` those that this batch answers, `copied` copies that it
-    ends. `published` is called when all of it is committed. `reading` is told to those who trace.
+    saved, or removed (None), `merged` those that wait for the audit; `listed` are refreshes to be
+    remembered (true) or forgotten; `asked` are requests to be written, `served` those that this
+    batch answers, `copied` copies that it ends. `published` is called when all of it is committed.
+    `reading` is told to those who trace.
     """
 
     table: TableSpec
@@ -142,6 +143,7 @@ class Batch:
     positions: Mapping[int, Position]
     save: bool = False
     cells: Mapping[Cell, Fingerprint | None] = field(default_factory=dict)
+    merged: Mapping[Cell, Merged | None] = field(default_factory=dict)
     listed: Sequence[tuple[Listed, bool]] = ()
     asked: Sequence[Request] = ()
     served: Sequence[Request] = ()

@@ -13,6 +13,8 @@ from hashlib import blake2b
 from operator import xor
 
 CELL_MS = 10_000
+# What has settled is kept in cells so wide, until the audit.
+AUDIT_CELL_MS = 600_000
 
 # A lane and the start of a cell.
 Cell = tuple[int, int]
@@ -29,6 +31,18 @@ class Fingerprint:
         """The fingerprint with some more rows."""
         return Fingerprint(self.count + len(row_hashes), reduce(xor, row_hashes, self.xor))
 
+    def __add__(self, other: "Fingerprint") -> "Fingerprint":
+        """The fingerprint of both, which have no row in common."""
+        return Fingerprint(self.count + other.count, self.xor ^ other.xor)
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What was published of a wide cell in one lane, all of it by `until_ms`."""
+
+    fingerprint: Fingerprint = Fingerprint()
+    until_ms: int = 0
+
 
 def identity_hash(stream: bytes, time: bytes, seq: int) -> int:
     """64 bits of a log row's identity: stream, `cdc$time` and sequence."""
@@ -36,9 +50,9 @@ def identity_hash(stream: bytes, time: bytes, seq: int) -> int:
     return int.from_bytes(digest, "big")
 
 
-def cell_of(ms: int) -> int:
+def cell_of(ms: int, width_ms: int = CELL_MS) -> int:
     """The start of the cell that holds a time."""
-    return ms - ms % CELL_MS
+    return ms - ms % width_ms
 
 
 def cells_between(start_ms: int, end_ms: int) -> Iterable[int]:

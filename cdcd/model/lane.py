@@ -7,7 +7,7 @@ two, lanes begin and end where tablets do.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cdcd.model.fingerprint import Cell, Fingerprint
+from cdcd.model.fingerprint import Cell, Fingerprint, Merged
 from cdcd.model.position import RING_MIN, Position, TokenRange
 from cdcd.model.refresh import Copied, Listed, Request
 
@@ -40,9 +40,9 @@ class LaneSet:
 class Assignment:
     """The lanes that a worker owns now, and what was saved for them.
 
-    `positions`, `cells` and `copied`, the last copies that ended, are by table's full name, then by
-    lane, or lane and cell; `requests` were not served yet, and `listed` are the refreshes that are
-    not settled yet.
+    `positions`, `cells`, `merged` and `copied`, the last copies that ended, are by table's full
+    name, then by lane, or lane and cell; `requests` were not served yet, and `listed` are the
+    refreshes that are not settled yet.
     """
 
     lanes: LaneSet
@@ -51,6 +51,7 @@ class Assignment:
     cells: Mapping[str, Mapping[Cell, Fingerprint]] = field(default_factory=dict)
     listed: tuple[Listed, ...] = ()
     copied: Mapping[str, Mapping[int, Copied]] = field(default_factory=dict)
+    merged: Mapping[str, Mapping[Cell, Merged]] = field(default_factory=dict)
 
 
 class LanesLost(Exception):

@@ -69,6 +69,8 @@ class Position:
     `ttl_seconds` is the shortest time for which the log is known to keep a row from the frontier
     on, 0 for ever; a row keeps the time to live that the log had when it was written.
     `destination` is where the changes below the frontier went. None is not known.
+    What is below `audited_ms` was audited, or is not to be; 0 is a position of a release without
+    audits.
     """
 
     log_id: str
@@ -78,6 +80,7 @@ class Position:
     from_oldest: bool = False
     ttl_seconds: int | None = None
     destination: Destination | None = None
+    audited_ms: int = 0
 
 
 def shortest_ttl(*ttls_seconds: int | None) -> int | None:

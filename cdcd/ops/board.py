@@ -104,9 +104,9 @@ class Board:
         self._tables[table] = replace(self._table(table), frontier_ms=frontier_ms)
         self.metrics.frontier_seconds.labels(table).set(frontier_ms / 1000)
 
-    def late(self, table: str, ages_seconds: Sequence[float]) -> None:
-        """Log rows were found behind the frontier, so long after their time."""
-        self.metrics.late.labels(table).inc(len(ages_seconds))
+    def late(self, table: str, ages_seconds: Sequence[float], found_by: str) -> None:
+        """A pass found log rows behind the frontier, so long after their time."""
+        self.metrics.late.labels(table, found_by).inc(len(ages_seconds))
         self.metrics.lateness.observe(table, ages_seconds)
 
     def headroom(self, table: str, seconds: float) -> None:
@@ -116,6 +116,10 @@ class Board:
     def settled(self, table: str, settled_ms: int) -> None:
         """Everything older was read again and is complete."""
         self.metrics.settled_seconds.labels(table).set(settled_ms / 1000)
+
+    def audited(self, table: str, audited_ms: int) -> None:
+        """Everything older was audited, or is not to be."""
+        self.metrics.audited_seconds.labels(table).set(audited_ms / 1000)
 
     def copying(self, table: str, share: float, rows: int, remaining_seconds: float | None) -> None:
         """A copy has published so many rows more, and so much of it is done."""

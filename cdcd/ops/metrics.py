@@ -128,7 +128,11 @@ class Metrics:
             "cdcd_frontier_age_seconds", "How far the frontier is behind the clock.", "table"
         )
         self.late = self._counter(
-            "cdcd_late_rows", "Log rows that became visible behind the frontier.", "table"
+            "cdcd_late_rows",
+            "Log rows that became visible behind the frontier, by the pass that found them: 1, 2,"
+            " audit.",
+            "table",
+            "pass",
         )
         self.lateness = self._latencies(
             "cdcd_lateness_seconds", "From a late row's time until it was found, at most."
@@ -136,6 +140,11 @@ class Metrics:
         self.settled_seconds = self._gauge(
             "cdcd_settled_timestamp_seconds",
             "Everything older was read again after the settle delays and is complete.",
+            "table",
+        )
+        self.audited_seconds = self._gauge(
+            "cdcd_audited_timestamp_seconds",
+            "Everything older was read a last time by the audit, hours later.",
             "table",
         )
         self.headroom_seconds = self._gauge(

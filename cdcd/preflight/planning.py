@@ -13,6 +13,7 @@ from cdcd.model.errors import Transient
 from cdcd.model.lane import LaneSet
 from cdcd.model.position import Generation, uuid_time_us
 from cdcd.model.table import LOG_SUFFIX
+from cdcd.preflight.audit import judge_audit
 from cdcd.preflight.levels import writers_note
 from cdcd.preflight.plan import LogSize, Plan, Refused, TablePlan, columns_of
 from cdcd.preflight.scylla import replications
@@ -117,7 +118,7 @@ async def _table(clients: _Clients, table: SourceTable) -> TablePlan | Refused:
         columns_of(spec, planned.targets),
         planned.ddl,
         await _log_size(clients, table),
-        planned.notes,
+        (*planned.notes, *(finding.message for finding in judge_audit(table, settings))),
     )
 
 

@@ -10,6 +10,7 @@ from cdcd.config.tables import settings_of
 from cdcd.model.errors import ConfigurationError
 from cdcd.model.table import LOG_SUFFIX, TableSpec
 from cdcd.preflight import clocks
+from cdcd.preflight.audit import judge_audit
 from cdcd.preflight.levels import copies, writers_note
 from cdcd.preflight.report import Finding, note, problem, warning
 from cdcd.sink.mapping import WrongMapping, key_notes, mapped, options_of
@@ -75,10 +76,14 @@ def judge_key(table: TableSpec, settings: Settings) -> list[Finding]:
     return []
 
 
-async def retention(session: Session, _: Settings, patterns: Sequence[str]) -> list[Finding]:
-    """Whether the logs are kept long enough for a worker to be away for a while."""
+async def retention(session: Session, settings: Settings, patterns: Sequence[str]) -> list[Finding]:
+    """Whether the logs are kept long enough for a worker to be away for a while, and for audits."""
     catalog = await _catalog(session, patterns)
-    return [finding for t in catalog.tables.values() for finding in judge_ttl(t)]
+    return [
+        finding
+        for table in catalog.tables.values()
+        for finding in [*judge_ttl(table), *judge_audit(table, settings)]
+    ]
 
 
 def judge_ttl(table: SourceTable) -> list[Finding]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from cdcd.config.settings import SourceSettings
 from cdcd.model.change import Operation
-from cdcd.model.lane import lane_of, lane_range
+from cdcd.model.lane import LaneSet, lane_of, lane_range
 from cdcd.model.position import Position
 from cdcd.model.refresh import Copied, Copy, Listed, Request, Tokens
 from cdcd.ops.board import Board
@@ -177,6 +177,12 @@ def copy_of_lane(table: str, run: str, lane: int, lanes: int, asked_ms: int) -> 
     whole = lane_range(lane, lanes)
     copy = Copy(run, whole, asked_ms)
     return Request(f"{run}.{lane}", table, Tokens(whole), whole.end, asked_ms, copy)
+
+
+def copies_at_start(table: str, unread: LaneSet, asked_ms: int) -> list[Request]:
+    """The requests to copy lanes that were never read."""
+    run, lanes = f"start-{table}", unread.lanes
+    return [copy_of_lane(table, run, lane, lanes, asked_ms) for lane in sorted(unread.owned)]
 
 
 def _left(request: Request) -> int:

@@ -7,7 +7,7 @@ are published at stops between windows.
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from cdcd.model.change import Batch, ChangeEvent, Reading
@@ -20,9 +20,11 @@ from cdcd.model.refresh import Request
 from cdcd.ops.logs import get_logger
 from cdcd.ops.retry import Backoff, retrying
 from cdcd.ops.status import StageState
+from cdcd.source.auditing import Auditing, audit_delay_ms, with_audit
+from cdcd.source.auditor import Auditor, Limits
 from cdcd.source.catalog import SourceTable
 from cdcd.source.confidence import Confidence
-from cdcd.source.copying import copy_of_lane
+from cdcd.source.copying import copies_at_start
 from cdcd.source.key_reader import KeyReader
 from cdcd.source.lanes import streams_of
 from cdcd.source.ledger import Ledger
@@ -42,6 +44,7 @@ from cdcd.source.scan import WindowTooWide
 from cdcd.source.session import StatementRefused
 from cdcd.source.settler import Settler, Tools, View
 from cdcd.source.settling import Settling
+from cdcd.source.standing import Readers, Standing
 from cdcd.source.stops import Ground, Stops, requests_for
 from cdcd.source.surroundings import STAGE, Saved, Surroundings
 from cdcd.source.touched import ties
@@ -53,26 +56,6 @@ log = get_logger(stage=STAGE)
 REFUSALS_MAX = 5
 # How often a paused table looks at what its log's life leaves it.
 HELD_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class Readers:
-    """The readers of a table as it was at one version of the schema."""
-
-    version: str
-    log: LogReader
-    keys: KeyReader
-    base: BaseReader
-
-
-@dataclass(frozen=True)
-class Standing:
-    """Where a table stands, in memory ahead of what is saved."""
-
-    progress: Progress
-    settling: Settling
-    ledger: Ledger
-    listed: ListedRefreshes
 
 
 class Follower:
@@ -141,10 +124,18 @@ class Follower:
             board=self._around.board,
         )
         settler = Settler(standing.settling, standing.ledger, standing.listed, tools)
+        limits = Limits(
+            self._audit_delay_ms,
+            lambda: self._table.options.ttl_seconds,
+            standing.settling.horizon_ms,
+            self._around.settings.identities_bytes_max,
+        )
+        auditor = Auditor(standing.auditing, tools, limits)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._follow(standing))
                 group.create_task(settler.run())
+                group.create_task(auditor.run())
         except BaseExceptionGroup as failed:
             raise leading(failed) from failed
 
@@ -163,11 +154,11 @@ class Follower:
         saved before anything is read, and a restart begins at the same place.
         """
         around, saved, now_ms = self._around, self._saved, self._around.clock.now_ms()
-        destination = await self._destination()
+        lanes, destination = around.lanes.lanes, await self._destination()
         copied = self._to_reset(now_ms, destination)
         again = {lane for lane, p in saved.positions.items() if p.from_oldest} - copied
         reset = copied | again
-        positions = {lane: p for lane, p in saved.positions.items() if lane not in reset}
+        positions = {n: with_audit(p) for n, p in saved.positions.items() if n not in reset}
         if altered_unseen(self._table, (p for n, p in saved.positions.items() if n not in copied)):
             log.warning(
                 "a table was altered while nobody read it: changes are missing if its CDC was off",
@@ -175,7 +166,7 @@ class Follower:
                 hint="compare it: cdcd reconcile full",
             )
         new = missing(around.lanes.owned, positions)
-        cells = dict(saved.cells)
+        cells, merged = dict(saved.cells), dict(saved.merged)
         if new:
             found = {lane: self._first(lane, now_ms, again=lane in again) for lane in new}
             first = {lane: replace(p, destination=destination) for lane, p in found.items()}
@@ -186,14 +177,18 @@ class Follower:
             begins = {lane: cell_of(first[lane].settled_ms) for lane in copied}
             gone = dict.fromkeys(c for c in cells if c[0] in again or c[1] < begins.get(c[0], c[1]))
             cells = {cell: each for cell, each in cells.items() if cell not in gone}
-            asked = self._copies_of(new - again - self._stops.begun_anew, now_ms)
+            unread = new - again - self._stops.begun_anew
+            to_copy = LaneSet(unread if around.start is Start.SNAPSHOT else frozenset(), lanes)
+            asked = copies_at_start(self._table.spec.full_name, to_copy, now_ms)
+            unmerged = dict.fromkeys(cell for cell in merged if cell[0] in reset)
+            merged = {cell: each for cell, each in merged.items() if cell not in unmerged}
             batch = Batch(self._table.spec, (), first, save=True, cells=gone, asked=asked)
-            await around.hand_on(batch)
+            await around.hand_on(replace(batch, merged=unmerged))
         # What an older release has saved does not say where its changes went.
         positions = {lane: replace(p, destination=destination) for lane, p in positions.items()}
         self._committed_ms = min(position.frontier_ms for position in positions.values())
         settled = {lane: position.settled_ms for lane, position in positions.items()}
-        settings, lanes = around.settings, around.lanes.lanes
+        settings = around.settings
         return Standing(
             Progress(positions),
             Settling(
@@ -201,6 +196,7 @@ class Follower:
             ),
             Ledger(cells, settled, lanes, settings.identities_bytes_max),
             ListedRefreshes(saved.listed, lanes, settings.refreshes_listed_max),
+            Auditing(merged, positions, lanes),
         )
 
     async def _destination(self) -> Destination | None:
@@ -236,7 +232,8 @@ class Follower:
         """
         before = self._saved.positions.get(lane)
         if again and before is not None:
-            return oldest_position(self._table, self._generations, before, now_ms)
+            first = oldest_position(self._table, self._generations, before, now_ms)
+            return with_audit(replace(first, audited_ms=0))
         start = self._around.start if before is None else Start.SNAPSHOT
         distance_ms = self._confidence.distance_ms
         if start is Start.SNAPSHOT:
@@ -245,18 +242,10 @@ class Follower:
             distance_ms = int(max(self._around.settings.settle_delays_seconds) * 2000)
         first = first_position(self._table, self._generations, start, now_ms - distance_ms)
         if before is None or not first.frontier_ms < before.frontier_ms < now_ms:
-            return first
+            return with_audit(first)
         frontier_ms = before.frontier_ms
         generation = generation_at(self._generations, frontier_ms) or self._generations[0]
-        return Position(first.log_id, generation.start_ms, frontier_ms, frontier_ms)
-
-    def _copies_of(self, lanes: frozenset[int], now_ms: int) -> list[Request]:
-        """The requests to copy lanes that were never read."""
-        around, name = self._around, self._table.spec.full_name
-        if around.start is not Start.SNAPSHOT:
-            return []
-        run, count = f"start-{name}", around.lanes.lanes
-        return [copy_of_lane(name, run, lane, count, now_ms) for lane in sorted(lanes)]
+        return with_audit(Position(first.log_id, generation.start_ms, frontier_ms, frontier_ms))
 
     async def _follow(self, standing: Standing) -> None:
         backoff, failed, refused_times = Backoff(), 0, 0
@@ -293,6 +282,11 @@ class Follower:
         limit_seconds = self._around.settings.position_seconds_max
         ttl_seconds = self._table.options.ttl_seconds
         return int(min(limit_seconds, (ttl_seconds or limit_seconds * 10) / 10) * 1000)
+
+    def _audit_delay_ms(self) -> int | None:
+        settings, ttl_seconds = self._around.settings, self._table.options.ttl_seconds
+        horizon_ms = int(max(settings.settle_delays_seconds) * 1000)
+        return audit_delay_ms(settings.audit_delay_seconds, horizon_ms, ttl_seconds)
 
     async def _prepare(self) -> Readers:
         """Readers for the table as it is now, once its changes can be published."""
@@ -350,6 +344,7 @@ class Follower:
         needed = generations_to_settle(generations, window, standing.settling.horizon_ms)
         if lanes.owned == around.lanes.owned and needed == [generation]:
             standing.settling.read_first(window, now_ms)
+            standing.auditing.read_first(window, now_ms, self._audit_delay_ms())
         batch = self._batch(standing, readers, events)
         committed = partial(self._commit, progress.frontier_ms)
         asked = requests_for(table.spec.full_name, ties(events))
@@ -373,15 +368,25 @@ class Follower:
         positions are saved, and what has settled is removed.
         """
         settled_ms = standing.settling.settled_ms
-        cells = standing.ledger.add(events, settled_ms)
-        batch = Batch(readers.log.table, events, standing.progress.settled(settled_ms))
-        now_ms = self._around.clock.now_ms()
+        cells, now_ms = standing.ledger.add(events, settled_ms), self._around.clock.now_ms()
+        auditing = standing.auditing
+        if self._audit_delay_ms() is None:
+            auditing.pass_over(settled_ms)
+        merged = auditing.add(events, settled_ms, now_ms)
+        positions = standing.progress.settled(settled_ms, auditing.audited_ms)
+        batch = Batch(readers.log.table, events, positions, cells=cells, merged=merged)
         if now_ms - self._saved_at_ms < self._save_after_ms:
-            return replace(batch, cells=cells)
+            return batch
         self._saved_at_ms = now_ms
-        gone = dict.fromkeys(standing.ledger.settle(settled_ms))
-        listed = standing.listed.settle(settled_ms)
-        return replace(batch, save=True, cells={**gone, **cells}, listed=listed)
+        settled = standing.ledger.settle(settled_ms)
+        merged |= auditing.merge(settled, settled_ms, now_ms)
+        return replace(
+            batch,
+            save=True,
+            cells={**dict.fromkeys(settled), **cells},
+            merged={**merged, **dict.fromkeys(auditing.forget())},
+            listed=standing.listed.settle(settled_ms),
+        )
 
     def _ground(self, standing: Standing, readers: Readers) -> Ground:
         return Ground(

@@ -85,10 +85,10 @@ class Ledger:
         total = sum(f.count for (_, at), f in self._fingerprints.items() if at == start)
         return frozenset(held) if len(held) == total else None
 
-    def settle(self, settled_ms: int) -> list[Cell]:
+    def settle(self, settled_ms: int) -> dict[Cell, Fingerprint]:
         """Forget the cells that end by a time; gives them."""
         first = cell_of(settled_ms)
-        gone = [cell for cell in self._fingerprints if cell[1] < first]
+        gone = {cell: each for cell, each in self._fingerprints.items() if cell[1] < first}
         for cell in gone:
             del self._fingerprints[cell]
         for start in [s for s in self._hashes if s < first]:

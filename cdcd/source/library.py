@@ -115,7 +115,7 @@ class Changes:
     async def destination(self, _: TableSpec) -> None:
         """Whoever iterates is the only one."""
 
-    async def published(self, _table: TableSpec, _window: Window) -> frozenset[int]:
+    async def published(self, _table: TableSpec, _window: Window, _: int | None) -> frozenset[int]:
         """Nobody remembers: where hashes are forgotten, changes come again as late ones."""
         return frozenset()
 
@@ -169,7 +169,9 @@ async def changes(
     async with Session.open(scylla) as session:
         find(await read_schema(session), tables).require(tables)
         wanted = Directions(Control(tables))
-        source = stage.Source(session, settings or SourceSettings(), wanted, start, board)
+        # Nothing remembers what came hours ago, so no audit can tell what is late.
+        settings = (settings or SourceSettings()).model_copy(update={"audit_delay_seconds": 0.0})
+        source = stage.Source(session, settings, wanted, start, board)
         try:
             async with asyncio.TaskGroup() as group:
                 reading = group.create_task(stage.run(source, found))

@@ -158,10 +158,14 @@ class Progress:
         window = next_window(frontier, head_ms, width_ms, boundary)
         return (generation, window) if window else None
 
-    def settled(self, settled_ms: int) -> Mapping[int, Position]:
-        """All positions, settled up to a time."""
+    def settled(self, settled_ms: int, audited_ms: int) -> Mapping[int, Position]:
+        """All positions, settled and audited up to these times."""
         self._positions = {
-            lane: replace(p, settled_ms=max(p.settled_ms, settled_ms))
+            lane: replace(
+                p,
+                settled_ms=max(p.settled_ms, settled_ms),
+                audited_ms=max(p.audited_ms, audited_ms),
+            )
             for lane, p in self._positions.items()
         }
         return dict(self._positions)

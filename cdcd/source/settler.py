@@ -63,7 +63,7 @@ class View:
 @dataclass(frozen=True)
 class Tools:
     """What a settler works with; `published` reads the hashes of a table's published rows with
-    times of a window back from where they went.
+    times of a window back from where they went, of those that went there by a time (None: by now).
     """
 
     view: Callable[[], View | None]
@@ -71,7 +71,7 @@ class Tools:
     is_current: Callable[[str], Awaitable[bool]]
     learn: Callable[[int], None]
     publish: Callable[[Found], Awaitable[None]]
-    published: Callable[[TableSpec, Window], Awaitable[frozenset[int]]]
+    published: Callable[[TableSpec, Window, int | None], Awaitable[frozenset[int]]]
     board: Board
 
 
@@ -88,18 +88,7 @@ class Settler:
 
     async def run(self) -> None:
         """Run passes as they become due, until cancelled. Raises TableStopped."""
-        backoff, failed = Backoff(), 0
-        while True:
-            try:
-                did_something = await self._step()
-            except (Transient, StatementRefused):
-                # The follower meets the same trouble, and reports or ends it.
-                await asyncio.sleep(backoff.pause_seconds(failed))
-                failed += 1
-                continue
-            failed = 0
-            if not did_something:
-                await asyncio.sleep(PAUSE_SECONDS)
+        await repeated(self._step)
 
     async def _step(self) -> bool:
         view = self._tools.view()
@@ -118,7 +107,7 @@ class Settler:
                 return False
             late_rows += len(found.late)
             ages = [view.now_ms / 1000 - e.time_us / 1_000_000 for e in found.late]
-            self._tools.board.late(view.log.table.full_name, ages)
+            self._tools.board.late(view.log.table.full_name, ages, str(number + 1))
             await self._tools.publish(found)
         if number == 0:
             self._tools.learn(late_rows)
@@ -139,11 +128,11 @@ class Settler:
             known = self._ledger.hashes(start)
             if known is None:
                 cell = Window(start, start + CELL_MS)
-                known = await self._tools.published(view.log.table, cell)
+                known = await self._tools.published(view.log.table, cell, None)
             unknown |= set(seen.hashes.get((lane, start), ())) - known
         if not unknown and not self._listed.any_behind(window.start_ms):
             return
-        async for events in self._events(view, streams, window):
+        async for events in events_of(view, streams, window):
             late = tuple(replace(e, is_late=True) for e in events if hash_of(e) in unknown)
             again = {
                 touched(e): e.token
@@ -154,16 +143,33 @@ class Settler:
             if late or again:
                 yield Found(late, tuple(again.items()))
 
-    async def _events(
-        self, view: View, streams: list[bytes], window: Window
-    ) -> AsyncIterator[list[ChangeEvent]]:
-        """The window's changes, in halves where it is too wide for one read."""
+
+async def repeated(step: Callable[[], Awaitable[bool]]) -> None:
+    """Take steps until cancelled, with a pause after each that found nothing to do."""
+    backoff, failed = Backoff(), 0
+    while True:
         try:
-            events = (await view.log.read(streams, view.lanes, window)).events
-        except WindowTooWide:
-            middle = (window.start_ms + window.end_ms) // 2
-            for half in (Window(window.start_ms, middle), Window(middle, window.end_ms)):
-                async for part in self._events(view, streams, half):
-                    yield part
-            return
-        yield events
+            did_something = await step()
+        except (Transient, StatementRefused):
+            # The follower meets the same trouble, and reports or ends it.
+            await asyncio.sleep(backoff.pause_seconds(failed))
+            failed += 1
+            continue
+        failed = 0
+        if not did_something:
+            await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def events_of(
+    view: View, streams: list[bytes], window: Window
+) -> AsyncIterator[list[ChangeEvent]]:
+    """A window's changes, in halves where it is too wide for one read."""
+    try:
+        events = (await view.log.read(streams, view.lanes, window)).events
+    except WindowTooWide:
+        middle = (window.start_ms + window.end_ms) // 2
+        for half in (Window(window.start_ms, middle), Window(middle, window.end_ms)):
+            async for part in events_of(view, streams, half):
+                yield part
+        return
+    yield events

@@ -63,8 +63,12 @@ class Lanes(Protocol):
     async def restored(self, assignment: Assignment) -> Assignment:
         """What is saved now for the lanes of the assignment. Raises LanesLost, Transient."""
 
-    async def published(self, table: TableSpec, window: Window) -> frozenset[int]:
-        """The hashes of the table's published rows with times of a window, read back."""
+    async def published(
+        self, table: TableSpec, window: Window, until_ms: int | None
+    ) -> frozenset[int]:
+        """The hashes of the table's published rows with times of a window, read back; of those
+        that were published by a time, unless it is None.
+        """
 
     async def publish(self, assignment: Assignment, batches: Sequence[Batch]) -> None:
         """Commit changes and positions together. Raises LanesLost, Transient, Fatal, and

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from cdcd.config.settings import SourceSettings
 from cdcd.model.change import Batch
 from cdcd.model.destination import Destination
-from cdcd.model.fingerprint import Cell, Fingerprint
+from cdcd.model.fingerprint import Cell, Fingerprint, Merged
 from cdcd.model.lane import LaneSet
 from cdcd.model.position import Generation, Position, Window
 from cdcd.model.refresh import Listed
@@ -49,7 +49,7 @@ class Surroundings:
     generations: Callable[[SourceTable], Awaitable[tuple[Generation, ...]]]
     prepare: Callable[[TableSpec], Awaitable[None]]
     hand_on: Callable[[Batch], Awaitable[None]]
-    published: Callable[[TableSpec, Window], Awaitable[frozenset[int]]]
+    published: Callable[[TableSpec, Window, int | None], Awaitable[frozenset[int]]]
     full_rows: Callable[[str], bool] = _never
     destination: Callable[[TableSpec], Awaitable[Destination | None]] = _unknown
 
@@ -64,3 +64,4 @@ class Saved:
     cells: Mapping[Cell, Fingerprint] = field(default_factory=dict)
     listed: tuple[Listed, ...] = ()
     has_gap: bool = False
+    merged: Mapping[Cell, Merged] = field(default_factory=dict)

@@ -164,6 +164,7 @@ class Tables:
             assignment.cells.get(name, {}),
             tuple(entry for entry in assignment.listed if entry.table == name),
             has_gap=name in self._gaps,
+            merged=assignment.merged.get(name, {}),
         )
         self._gaps.discard(name)
         follower = Follower(saved, replace(self._around, start=self._start))

@@ -2,9 +2,10 @@
 
 Lane i is partition i. `position/<keyspace>.<table>` says where a table stands in the lane,
 `cell/<start>/<keyspace>.<table>` is the fingerprint of what was published from ten seconds of its
-log, `request/<id>` asks for a refresh, `listed/<id>` is one that is not settled yet,
-`copied/<keyspace>.<table>` is the last copy that ended. `control/tables` names the tables that the
-pipeline replicates, and `control/paused` what stands still; these two are in every lane.
+log, `merged/<start>/<keyspace>.<table>` of ten minutes that have settled. `request/<id>` asks for a
+refresh, `listed/<id>` is one that is not settled yet, `copied/<keyspace>.<table>` is the last copy
+that ended. `control/tables` names the tables that the pipeline replicates, and `control/paused`
+what stands still; these two are in every lane.
 """
 
 import json
@@ -16,7 +17,7 @@ from typing import Any
 from cdcd.model.control import Pause
 from cdcd.model.destination import Destination
 from cdcd.model.errors import ConfigurationError, InvariantBroken
-from cdcd.model.fingerprint import Fingerprint
+from cdcd.model.fingerprint import Fingerprint, Merged
 from cdcd.model.position import Position, TokenRange
 from cdcd.model.refresh import (
     Copied,
@@ -41,6 +42,7 @@ TABLES_KEY = b"control/tables"
 PAUSES_KEY = b"control/paused"
 _POSITION = "position/"
 _CELL = "cell/"
+_MERGED = "merged/"
 _REQUEST = "request/"
 _LISTED = "listed/"
 _COPIED = "copied/"
@@ -72,7 +74,8 @@ def decode_position(value: bytes) -> Position:
     )
     from_oldest = fields.get("from_oldest") is True
     position = Position(_text(fields, "log_id"), generation, frontier, settled, from_oldest)
-    # Releases that did not save them yet left them out.
+    # Releases that did not save these yet left them out.
+    position = replace(position, audited_ms=_int({"audited_ms": 0, **fields}, "audited_ms"))
     if fields.get("ttl_seconds") is not None:
         position = replace(position, ttl_seconds=_int(fields, "ttl_seconds"))
     if fields.get("destination") is not None:
@@ -94,7 +97,11 @@ def cell_key(table: str, start_ms: int) -> bytes:
 
 def cell_of_key(key: bytes) -> tuple[str, int] | None:
     """Table and start of the cell that a record is about; None for records of other kinds."""
-    text = _behind(_CELL, key)
+    return _cell_behind(_CELL, key)
+
+
+def _cell_behind(kind: str, key: bytes) -> tuple[str, int] | None:
+    text = _behind(kind, key)
     if text is None:
         return None
     start, _, table = text.partition("/")
@@ -112,6 +119,26 @@ def decode_cell(value: bytes) -> Fingerprint:
     """Raises ConfigurationError for a record of a newer cdcd."""
     fields = _decode(value)
     return Fingerprint(_int(fields, "count"), _int(fields, "xor"))
+
+
+def merged_key(table: str, start_ms: int) -> bytes:
+    """The key of a merged fingerprint."""
+    return f"{_MERGED}{start_ms}/{table}".encode()
+
+
+def merged_of_key(key: bytes) -> tuple[str, int] | None:
+    """Table and start of the merged cell that a record is about; None for other kinds."""
+    return _cell_behind(_MERGED, key)
+
+
+def encode_merged(merged: Merged) -> bytes:
+    """The value of a merged fingerprint's record."""
+    return _encode({**asdict(merged.fingerprint), "until_ms": merged.until_ms})
+
+
+def decode_merged(value: bytes) -> Merged:
+    """Raises ConfigurationError for a record of a newer cdcd."""
+    return Merged(decode_cell(value), _int(_decode(value), "until_ms"))
 
 
 def listed_key(listed_id: str) -> bytes:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TypeVar
 
 from cdcd.config.settings import KafkaSettings
-from cdcd.model.fingerprint import Cell, Fingerprint
+from cdcd.model.fingerprint import Cell, Fingerprint, Merged
 from cdcd.model.lane import Assignment, LaneSet
 from cdcd.model.position import Position
 from cdcd.model.refresh import Copied, Listed, Request
@@ -17,9 +17,11 @@ from cdcd.transport.lane_records import (
     decode_cell,
     decode_copied,
     decode_listed,
+    decode_merged,
     decode_position,
     decode_request,
     listed_of_key,
+    merged_of_key,
     request_of_key,
     table_of_key,
 )
@@ -38,6 +40,7 @@ class Restoring:
     reached: dict[int, int] = field(default_factory=dict)
     positions: dict[str, dict[int, Position]] = field(default_factory=lambda: defaultdict(dict))
     cells: dict[str, dict[Cell, Fingerprint]] = field(default_factory=lambda: defaultdict(dict))
+    merged: dict[str, dict[Cell, Merged]] = field(default_factory=lambda: defaultdict(dict))
     requests: dict[str, Request] = field(default_factory=dict)
     listed: dict[str, Listed] = field(default_factory=dict)
     copied: dict[str, dict[int, Copied]] = field(default_factory=lambda: defaultdict(dict))
@@ -51,12 +54,14 @@ class Restoring:
 
     def take(self, lane: int, key: bytes, value: bytes | None) -> None:
         """Take a record in. Raises ConfigurationError for one of a newer cdcd."""
-        table, cell = table_of_key(key), cell_of_key(key)
+        table, cell, merged = table_of_key(key), cell_of_key(key), merged_of_key(key)
         request_id, listed_id = request_of_key(key), listed_of_key(key)
         if table is not None:
             _keep(self.positions[table], lane, value, decode_position)
         elif cell is not None:
             _keep(self.cells[cell[0]], (lane, cell[1]), value, decode_cell)
+        elif merged is not None:
+            _keep(self.merged[merged[0]], (lane, merged[1]), value, decode_merged)
         elif request_id is not None:
             _keep(self.requests, request_id, value, partial(decode_request, request_id))
         elif listed_id is not None:
@@ -73,6 +78,7 @@ class Restoring:
             dict(self.cells),
             tuple(self.listed.values()),
             dict(self.copied),
+            dict(self.merged),
         )
 
 

@@ -24,15 +24,17 @@ from cdcd.transport.lane_records import (
     encode_cell,
     encode_copied,
     encode_listed,
+    encode_merged,
     encode_position,
     encode_request,
     listed_key,
+    merged_key,
     position_key,
     request_key,
 )
 from cdcd.transport.masks import Masks
 from cdcd.transport.publisher import Flush, LaneWrite, Publisher, TableWriters
-from cdcd.transport.read_back import read_back
+from cdcd.transport.read_back import Place, read_back
 from cdcd.transport.registry import Registry
 from cdcd.transport.thread import OneThread, calls_seconds_max
 from cdcd.transport.topics import Topics, change_topic, lanes_topic
@@ -127,10 +129,12 @@ class PublishingLanes:
         """What is saved now for the lanes of the assignment."""
         return await self._lane_log.restored(assignment)
 
-    async def published(self, table: TableSpec, window: Window) -> frozenset[int]:
+    async def published(
+        self, table: TableSpec, window: Window, until_ms: int | None
+    ) -> frozenset[int]:
         """The hashes of the table's published rows with times of a window, from its topic."""
-        topic = change_topic(self._settings.name, table)
-        return await read_back(self._settings.kafka, self._topics, self._registry, topic, window)
+        place = Place(self._topics, self._registry, change_topic(self._settings.name, table))
+        return await read_back(self._settings.kafka, place, window, until_ms)
 
     async def destination(self, table: TableSpec) -> Destination:
         """Where the changes of the table go; its topic is made if it is not there."""
@@ -235,6 +239,9 @@ def lane_writes(batches: Sequence[Batch], lanes: int) -> list[LaneWrite]:
         for (lane, start), fingerprint in batch.cells.items():
             value = None if fingerprint is None else encode_cell(fingerprint)
             newest[lane, cell_key(name, start)] = value
+        for (lane, start), merged in batch.merged.items():
+            value = None if merged is None else encode_merged(merged)
+            newest[lane, merged_key(name, start)] = value
         for listed, keep in batch.listed:
             lane = lane_of(listed.token, lanes)
             newest[lane, listed_key(listed.id)] = encode_listed(listed) if keep else None

@@ -21,6 +21,7 @@ from cdcd.transport.lane_records import (
     decode_position,
     encode_position,
     listed_of_key,
+    merged_of_key,
     request_of_key,
     table_of_key,
 )
@@ -202,5 +203,6 @@ def _is_progress(key: str) -> bool:
 
 def _table_of(key: str) -> str | None:
     """The table whose position or fingerprint a record is."""
-    cell = cell_of_key(key.encode())
-    return table_of_key(key.encode()) if cell is None else cell[0]
+    raw = key.encode()
+    cell = cell_of_key(raw) or merged_of_key(raw)
+    return table_of_key(raw) if cell is None else cell[0]

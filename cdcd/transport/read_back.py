@@ -5,6 +5,7 @@ identities. When a fingerprint differs, the topic has them.
 """
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any
 
 from cdcd.config.settings import KafkaSettings
@@ -19,14 +20,28 @@ from cdcd.transport.topics import Topics
 _CLOCKS_MS = 60_000
 
 
+@dataclass(frozen=True)
+class Place:
+    """A change topic, and who knows of it."""
+
+    topics: Topics
+    registry: Registry
+    topic: str
+
+
 async def read_back(
-    settings: KafkaSettings, topics: Topics, registry: Registry, topic: str, window: Window
+    settings: KafkaSettings, place: Place, window: Window, until_ms: int | None = None
 ) -> frozenset[int]:
-    """The hashes of the log rows with times of the window. Raises Transient or Fatal."""
+    """The hashes of the log rows with times of the window, of those that were published by
+    `until_ms`; None means now. Raises Transient or Fatal.
+    """
+    topics, registry, topic = place.topics, place.registry, place.topic
     count = (await topics.partitions()).get(topic, 0)
-    # Up to the high watermarks: another worker's open transaction may hide records of ours.
-    ends = await topics.ends((topic, number) for number in range(count))
     places = [(topic, number) for number in range(count)]
+    # Up to the high watermarks: another worker's open transaction may hide records of ours.
+    ends = await topics.ends(places)
+    if until_ms is not None:
+        ends = await topics.since(places, until_ms + _CLOCKS_MS)
     starts = await topics.since(places, window.start_ms - _CLOCKS_MS)
     hashes: set[int] = set()
     codecs: dict[int, Codec] = {}
@@ -35,10 +50,9 @@ async def read_back(
     with TopicReader(settings, topic, "read-back", first) as reader:
         while reading:
             for found in await asyncio.to_thread(reader.wait):
-                if found.record is None:
-                    if found.offset >= ends[topic, found.partition]:
-                        reading.discard(found.partition)
-                elif (value := found.value) is not None:
+                if found.offset >= ends[topic, found.partition]:
+                    reading.discard(found.partition)
+                elif found.record is not None and (value := found.value) is not None:
                     schema_id = schema_id_of(value)
                     if schema_id not in codecs:
                         codecs[schema_id] = Codec(await registry.schema(schema_id), schema_id)

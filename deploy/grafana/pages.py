@@ -39,6 +39,11 @@ _LATENCIES = Row(
 )
 
 
+def _age(metric: str, by: str) -> Query:
+    """How far a time that moves on is behind the clock."""
+    return Query(f"time() - min by ({by}) ({metric} > 0)", f"{{{{{by}}}}}")
+
+
 def _correctness(by: str) -> Row:
     """What says whether the rows are right; `by` names the lines."""
     legend = f"{{{{{by}}}}}"
@@ -59,12 +64,13 @@ def _correctness(by: str) -> Row:
             Graph(
                 "Not settled yet",
                 "How far back the log was last read again for late rows.",
-                (
-                    Query(
-                        f"time() - min by ({by}) (cdcd_settled_timestamp_seconds > 0)",
-                        legend,
-                    ),
-                ),
+                (_age("cdcd_settled_timestamp_seconds", by),),
+                "s",
+            ),
+            Graph(
+                "Not audited yet",
+                "How far back the log was last read by the audit.",
+                (_age("cdcd_audited_timestamp_seconds", by),),
                 "s",
             ),
             Graph(

@@ -62,13 +62,23 @@ class Dials:
     start: Start = Start.LOG
     # How often a life ends because the log was off.
     gaps: float = 0.0
+    # How far back rows may be written, and how often.
+    delays_seconds: tuple[float, ...] = DELAYS_SECONDS
+    audit_seconds: float = 0.0
+    oldest_ms: int = BEGIN_MS
+    back_seconds: float = HORIZON_MS / 1000 - 0.5
+    write_seconds: float = 1 / 8
+    idle_seconds: float = 0.5
+    ending_seconds: float = 4 * HORIZON_MS / 1000
 
 
 async def _worker(world: World, kept: Kept, owned: frozenset[int], dials: Dials) -> None:
     """Follow the table in some lanes until cancelled."""
     batches: asyncio.Queue[Batch] = asyncio.Queue(4)
     settings = SourceSettings(
-        settle_delays_seconds=DELAYS_SECONDS,
+        settle_delays_seconds=dials.delays_seconds,
+        audit_delay_seconds=dials.audit_seconds,
+        idle_window_seconds_max=dials.idle_seconds,
         identities_bytes_max=dials.hashes_bytes,
         refreshes_listed_max=dials.listed_max,
         window_seconds_max=7,
@@ -89,7 +99,8 @@ async def _worker(world: World, kept: Kept, owned: frozenset[int], dials: Dials)
         prepare=_nothing,
         hand_on=batches.put,
     )
-    saved = Saved(kept.positions(owned), kept.cells(owned), kept.listed(owned))
+    listed, merged = kept.listed(owned), kept.merged(owned)
+    saved = Saved(kept.positions(owned), kept.cells(owned), listed, merged=merged)
     follower = Follower(saved, around)
     follower.update(TABLE, await world.known_generations(), "1")
     for request in kept.requests(owned):
@@ -163,7 +174,10 @@ def _mutation(world: World, dials: Dials) -> Mutation:
     log_ms = now + chance.randrange(100)
     time_us = (now - chance.randrange(50)) * 1000 + chance.randrange(1000)
     if chance.random() < dials.late:
-        time_us = (now - chance.randrange(HORIZON_MS - 500)) * 1000 + chance.randrange(1000)
+        back_ms = min(
+            chance.randrange(int(dials.back_seconds * 1000)), max(now - dials.oldest_ms, 0)
+        )
+        time_us = (now - back_ms) * 1000 + chance.randrange(1000)
     p, c = chance.randrange(dials.partitions), chance.randrange(ROWS)
     if world.mutations and chance.random() < dials.tied:
         other = world.mutations[-1]
@@ -188,7 +202,7 @@ def _unlogged(world: World, at: int) -> Mutation:
 async def _write(world: World, dials: Dials) -> None:
     end = now_ms() + dials.seconds * 1000
     while now_ms() < end:
-        await asyncio.sleep(world.chance.expovariate(8))
+        await asyncio.sleep(world.chance.expovariate(1 / dials.write_seconds))
         world.mutations.append(_mutation(world, dials))
 
 
@@ -247,7 +261,7 @@ async def _history(seed: int, dials: Dials) -> tuple[World, Kept]:
     if not is_steady:
         await _end([last])
         last = loop.create_task(everything)
-    done, _ = await asyncio.wait([last], timeout=4 * HORIZON_MS / 1000)
+    done, _ = await asyncio.wait([last], timeout=dials.ending_seconds)
     await _end([last])
     for task in done:
         task.result()

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from cdcd.model.change import Batch, ChangeEvent, Operation
-from cdcd.model.fingerprint import Cell, Fingerprint
+from cdcd.model.fingerprint import Cell, Fingerprint, Merged
 from cdcd.model.lane import lane_of
 from cdcd.model.position import (
     RING_MAX,
@@ -277,6 +277,15 @@ class Kept:
             if cell is not None and n in owned
         }
 
+    def merged(self, owned: frozenset[int]) -> dict[Cell, Merged]:
+        """The saved merged fingerprints of some lanes."""
+        named = [(n, lane_records.merged_of_key(key), v) for (n, key), v in self.lanes.items()]
+        return {
+            (n, cell[1]): lane_records.decode_merged(v)
+            for n, cell, v in named
+            if cell is not None and n in owned
+        }
+
     def requests(self, owned: frozenset[int]) -> list[Request]:
         """The requests of some lanes that are not served."""
         named = [(n, lane_records.request_of_key(key), v) for (n, key), v in self.lanes.items()]
@@ -300,7 +309,7 @@ class Kept:
             self.lanes[lane, key] = lane_records.encode_position(replace(position, log_id=""))
             self.ask(copy_of_lane(name, f"gap-{now_ms()}", lane, LANES, now_ms()))
 
-    async def read_back(self, _: object, window: Window) -> frozenset[int]:
+    async def read_back(self, _: object, window: Window, until_ms: int | None) -> frozenset[int]:
         """The hashes of what was published of a window."""
         await asyncio.sleep(0.05)
         return frozenset(

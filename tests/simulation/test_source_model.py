@@ -138,6 +138,83 @@ def test_what_was_published_before_a_gap_is_not_late() -> None:
     assert kinds(GAPS) == set()
 
 
+# Rows that come up to three hours late, at the default delays.
+HOURS = Dials(
+    seconds=5 * 3600,
+    late=0.3,
+    lagging=0,
+    tied=0,
+    crash_seconds=5000,
+    away_seconds=60,
+    switch_seconds=10**6,
+    commit_seconds=1,
+    ask_seconds=3600,
+    partitions=40,
+    delays_seconds=(30, 600),
+    audit_seconds=14_400,
+    # The audit begins with the first whole cell.
+    oldest_ms=600_000,
+    back_seconds=3 * 3600,
+    write_seconds=40,
+    idle_seconds=20,
+    ending_seconds=5 * 3600,
+)
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passes look seldom for what is due: hours have many seconds."""
+    monkeypatch.setattr(settler, "PAUSE_SECONDS", 30)
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_rows_that_come_hours_late() -> None:
+    """Rows that appear up to three hours behind their time are published once by the audit, and
+    the target has them, through crashes and take-overs.
+    """
+    assert kinds(HOURS, range(1)) == set()
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_without_an_audit() -> None:
+    """Where nothing looks again after the settle delays, rows that come hours late are lost."""
+    assert "lost" in kinds(replace(HOURS, audit_seconds=0), range(1))
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_without_merged_fingerprints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where merged fingerprints do not outlive their worker, changes are published twice."""
+    monkeypatch.setattr(Kept, "merged", lambda *_: {})
+    assert "doubled" in kinds(HOURS, range(1))
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_a_former_release_leaves_nothing_to_double(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where merged fingerprints and what was audited are lost together, as behind a worker of a
+    release without audits, nothing is published twice.
+    """
+    positions = Kept.positions
+    monkeypatch.setattr(Kept, "merged", lambda *_: {})
+    monkeypatch.setattr(
+        Kept,
+        "positions",
+        lambda *args: {n: replace(p, audited_ms=0) for n, p in positions(*args).items()},
+    )
+    assert "doubled" not in kinds(HOURS, range(1))
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_without_the_topics_identities(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the topic has forgotten what was published, the audit publishes nothing of it again."""
+
+    async def forgetful(*_: object) -> frozenset[int]:
+        return frozenset()
+
+    monkeypatch.setattr(Kept, "read_back", forgetful)
+    dials = replace(HOURS, crash_seconds=math.inf)
+    assert "doubled" not in kinds(dials, range(1))
+
+
 def _close(
     table: SourceTable, generations: tuple[Generation, ...], start: Start, head_ms: int
 ) -> Position:

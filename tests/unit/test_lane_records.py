@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cdcd.model.control import Pause
 from cdcd.model.destination import Destination
 from cdcd.model.errors import ConfigurationError, InvariantBroken
-from cdcd.model.fingerprint import Fingerprint
+from cdcd.model.fingerprint import Fingerprint, Merged
 from cdcd.model.position import Position, TokenRange
 from cdcd.model.refresh import (
     Copied,
@@ -32,6 +32,7 @@ from cdcd.transport.lane_records import (
     decode_cell,
     decode_copied,
     decode_listed,
+    decode_merged,
     decode_pauses,
     decode_position,
     decode_request,
@@ -39,12 +40,15 @@ from cdcd.transport.lane_records import (
     encode_cell,
     encode_copied,
     encode_listed,
+    encode_merged,
     encode_pauses,
     encode_position,
     encode_request,
     encode_tables,
     listed_key,
     listed_of_key,
+    merged_key,
+    merged_of_key,
     position_key,
     request_key,
     request_of_key,
@@ -71,6 +75,21 @@ def test_a_position_of_an_older_release_is_taken_over() -> None:
     value = json.loads(encode_position(POSITION))
     del value["ttl_seconds"], value["destination"]
     assert decode_position(json.dumps(value).encode()) == POSITION
+
+
+def test_a_position_without_audits_is_read() -> None:
+    """A position of a release without audits says so with a 0, and an older release reads ours."""
+    fields = json.loads(encode_position(Position("log", 1, 2, 3, audited_ms=4)))
+    assert (fields["v"], fields.pop("audited_ms")) == (1, 4)
+    assert decode_position(json.dumps(fields).encode()) == Position("log", 1, 2, 3)
+
+
+def test_merged_fingerprints_come_back() -> None:
+    """A merged fingerprint keeps its cell and what it counts, and is no narrow cell's."""
+    merged = Merged(Fingerprint(3, 2**64 - 1), 7)
+    assert decode_merged(encode_merged(merged)) == merged
+    assert merged_of_key(merged_key("ks.t", 600_000)) == ("ks.t", 600_000)
+    assert cell_of_key(merged_key("ks.t", 600_000)) is None
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from cdcd.model.change import Batch
-from cdcd.model.fingerprint import CELL_MS, Fingerprint
+from cdcd.model.fingerprint import AUDIT_CELL_MS, CELL_MS, Fingerprint, Merged
 from cdcd.model.position import Position
 from cdcd.model.refresh import Request, Row
 from cdcd.source.listed import listing
@@ -12,8 +12,10 @@ from cdcd.transport.lane_records import (
     decode_position,
     encode_cell,
     encode_listed,
+    encode_merged,
     encode_request,
     listed_key,
+    merged_key,
     position_key,
     request_key,
 )
@@ -48,6 +50,16 @@ def test_saving_writes_every_position() -> None:
     """A batch that saves writes the positions of all its lanes."""
     found = written(replace(EMPTY, positions=positions(5), save=True))
     assert list(found) == [(lane, position_key(NAME)) for lane in range(LANES)]
+
+
+def test_merged_cells_are_written_and_removed() -> None:
+    """A merged cell is a record of its lane, and goes with a tombstone."""
+    merged = Merged(Fingerprint(1, 7), 9)
+    found = written(replace(EMPTY, merged={(1, AUDIT_CELL_MS): merged, (2, 0): None}))
+    assert found == {
+        (1, merged_key(NAME, AUDIT_CELL_MS)): encode_merged(merged),
+        (2, merged_key(NAME, 0)): None,
+    }
 
 
 def test_the_newest_position_counts() -> None:

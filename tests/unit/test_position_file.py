@@ -166,6 +166,7 @@ def test_resetting_keeps_how_far_a_table_was_read() -> None:
     those before a gap, and other tables', stay as they are.
     """
     others = {(2, "position/ks.t"): GAP, (2, "cell/0/ks.t"): "{}", (2, "position/ks.u"): _at(1)}
+    others[2, "merged/0/ks.t"] = "{}"
     now = replace(POSITION, records={**POSITION.records, **others})
     writes = resetting(now.records, ["ks.t"])
     again = {

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from cdcd.config.settings import KafkaSettings
+from cdcd.config.settings import KafkaSettings, Settings
 from cdcd.model.errors import ConfigurationError, ExitCode, Fatal, Transient
 from cdcd.model.table import CdcOptions, TableSpec
 from cdcd.preflight import clocks, kafka, levels, postgres, scylla
+from cdcd.preflight.audit import judge_audit
 from cdcd.preflight.report import (
     Finding,
     Level,
@@ -138,6 +139,30 @@ def test_short_retention_of_a_log_is_found(ttl_seconds: int, levels: set[Level])
     options = CdcOptions(enabled=True, ttl_seconds=ttl_seconds)
     table = SourceTable(TableSpec("ks", "t", ()), options, "id", tablets=False)
     assert _levels(scylla.judge_ttl(table)) == levels
+
+
+@pytest.mark.parametrize(
+    ("ttl_seconds", "source", "hours", "levels"),
+    [
+        (86_400, {}, 48, set()),
+        (0, {}, 48, set()),
+        (7200, {}, 48, {Level.NOTE}),
+        (1500, {}, 48, {Level.WARNING}),
+        (86_400, {"audit_delay_seconds": 0}, 48, {Level.NOTE}),
+        (86_400, {"audit_delay_seconds": 60}, 48, {Level.WARNING}),
+        (86_400, {}, 4, {Level.WARNING}),
+    ],
+    ids=["day", "for-ever", "shortened", "too-short", "off", "before-settling", "topic-forgets"],
+)
+def test_audits_fit_the_log_and_the_topic(
+    ttl_seconds: int, source: dict[str, Any], hours: int, levels: set[Level]
+) -> None:
+    """An audit that comes earlier is a note, one that cannot be or may not know is a warning."""
+    options = CdcOptions(enabled=True, ttl_seconds=ttl_seconds)
+    table = SourceTable(TableSpec("ks", "t", ()), options, "id", tablets=False)
+    kafka = {"topic_retention_hours": hours}
+    settings = Settings.model_validate({"source": source, "kafka": kafka})
+    assert {finding.level for finding in judge_audit(table, settings)} == levels
 
 
 def test_copies_are_counted_over_all_data_centres() -> None:

@@ -120,7 +120,7 @@ def test_only_what_was_read_moves() -> None:
 def test_what_is_settled_never_goes_back() -> None:
     """All lanes take a later time as settled, and none an earlier one."""
     progress = Progress({0: Position(LOG, 0, 50, 10), 1: Position(LOG, 0, 50, 30)})
-    assert {n: p.settled_ms for n, p in progress.settled(20).items()} == {0: 20, 1: 30}
+    assert {n: p.settled_ms for n, p in progress.settled(20, 0).items()} == {0: 20, 1: 30}
     assert {n: p.settled_ms for n, p in progress.positions.items()} == {0: 20, 1: 30}
 
 
