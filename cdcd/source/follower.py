@@ -159,7 +159,8 @@ class Follower:
         again = {lane for lane, p in saved.positions.items() if p.from_oldest} - copied
         reset = copied | again
         positions = {n: with_audit(p) for n, p in saved.positions.items() if n not in reset}
-        if altered_unseen(self._table, (p for n, p in saved.positions.items() if n not in copied)):
+        unseen = {} if saved.is_back else saved.positions
+        if altered_unseen(self._table, (p for n, p in unseen.items() if n not in copied)):
             log.warning(
                 "a table was altered while nobody read it: changes are missing if its CDC was off",
                 table=self._table.spec.full_name,
@@ -168,8 +169,8 @@ class Follower:
         new = missing(around.lanes.owned, positions)
         cells, merged = dict(saved.cells), dict(saved.merged)
         if new:
-            found = {lane: self._first(lane, now_ms, again=lane in again) for lane in new}
-            first = {lane: replace(p, destination=destination) for lane, p in found.items()}
+            begun = {lane: self._first(lane, now_ms, again=lane in again) for lane in new}
+            first = {lane: replace(p, destination=destination) for lane, p in begun.items()}
             positions |= first
             # What was published before a lane's new beginning is not looked at again. The cell that
             # it begins in is, all of it, and its fingerprint says what was published of that. Lanes
@@ -189,11 +190,10 @@ class Follower:
         self._committed_ms = min(position.frontier_ms for position in positions.values())
         settled = {lane: position.settled_ms for lane, position in positions.items()}
         settings = around.settings
+        delays_ms = [int(s * 1000) for s in settings.settle_delays_seconds]
         return Standing(
             Progress(positions),
-            Settling(
-                [int(s * 1000) for s in settings.settle_delays_seconds], min(settled.values())
-            ),
+            Settling(delays_ms, min(settled.values())),
             Ledger(cells, settled, lanes, settings.identities_bytes_max),
             ListedRefreshes(saved.listed, lanes, settings.refreshes_listed_max),
             Auditing(merged, positions, lanes),

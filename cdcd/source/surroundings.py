@@ -57,11 +57,12 @@ class Surroundings:
 @dataclass(frozen=True)
 class Saved:
     """What was saved of one table in the owned lanes. It `has_gap` when changes are known to be
-    missing behind these positions.
+    missing behind these positions, and `is_back` when it has stopped under this worker's eyes.
     """
 
     positions: Mapping[int, Position] = field(default_factory=dict)
     cells: Mapping[Cell, Fingerprint] = field(default_factory=dict)
     listed: tuple[Listed, ...] = ()
     has_gap: bool = False
+    is_back: bool = False
     merged: Mapping[Cell, Merged] = field(default_factory=dict)

@@ -164,6 +164,7 @@ class Tables:
             assignment.cells.get(name, {}),
             tuple(entry for entry in assignment.listed if entry.table == name),
             has_gap=name in self._gaps,
+            is_back=name in self._comeback,
             merged=assignment.merged.get(name, {}),
         )
         self._gaps.discard(name)
