@@ -247,7 +247,7 @@ async def sinking(plan: Plan) -> AsyncIterator[Board]:
 
 
 async def eventually(
-    look: Callable[[], Awaitable[Any]], expected: object, limit_seconds: float = 30.0
+    look: Callable[[], Awaitable[Any]], expected: object, limit_seconds: float = 60.0
 ) -> None:
     """Look until what is expected is there; fail with what was there last."""
     found = await look()

@@ -61,7 +61,7 @@ class Recorder:
         """The changes of a table."""
         return [e for e in self.events if e.table.full_name == table and e.identity is not None]
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 10) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = 60) -> None:
         """Return when the condition holds."""
         async with asyncio.timeout(seconds):
             while not condition():  # noqa: ASYNC110  the stage tells nobody what it published

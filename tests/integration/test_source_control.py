@@ -85,7 +85,7 @@ async def running(session: Session, *patterns: str) -> AsyncIterator[Running]:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Return when the condition holds."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110  the board tells nobody
             await asyncio.sleep(0.02)
 

@@ -55,7 +55,7 @@ def restarted(recorder: Recorder) -> Recorder:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Return when the condition holds."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110  the board tells nobody
             await asyncio.sleep(0.02)
 

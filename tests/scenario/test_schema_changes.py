@@ -52,7 +52,7 @@ class World:
         table = source.table_of(self.place.session, self.place.name, name)
         left = ["not compared"]
         with Follower(self.place.stack, f"{self.place.name}.{self.place.name}.{name}") as follower:
-            ends = time.monotonic() + 30
+            ends = time.monotonic() + 60
             while left and time.monotonic() < ends:
                 left = compare(self.place, table, follower)
         assert left == []
@@ -62,7 +62,7 @@ class World:
         table = source.table_of(self.place.session, self.place.name, name)
         wanted = {(p,): values for p, values in rows.items()}
         found: dict[Any, Any] = {}
-        ends = time.monotonic() + 30
+        ends = time.monotonic() + 60
         while found != wanted and time.monotonic() < ends:
             found, _ = postgres.read(self.place.stack, self.place.schema, table)
         assert found == wanted
