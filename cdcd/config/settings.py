@@ -179,7 +179,7 @@ class SourceSettings(Section):
     catalog_seconds: float = Field(5.0, gt=0)
     """How often tables and generations are looked up again."""
     position_seconds_max: float = Field(30.0, gt=0)
-    """How old the written position of an idle table may get."""
+    """How old an idle table's written position may get; for a minute after a request, a second."""
 
 
 class SinkSettings(Section):

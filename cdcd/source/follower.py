@@ -38,6 +38,7 @@ from cdcd.source.progress import (
     first_position,
     missing,
     oldest_position,
+    save_after_ms,
 )
 from cdcd.source.refresh import BaseReader
 from cdcd.source.scan import WindowTooWide
@@ -276,13 +277,6 @@ class Follower:
             failed = refused_times = 0
             await self._stops.pause(wait_seconds, held=self._held)
 
-    @property
-    def _save_after_ms(self) -> int:
-        """How old a saved position may get. A tenth of the log's life is left to start again in."""
-        limit_seconds = self._around.settings.position_seconds_max
-        ttl_seconds = self._table.options.ttl_seconds
-        return int(min(limit_seconds, (ttl_seconds or limit_seconds * 10) / 10) * 1000)
-
     def _audit_delay_ms(self) -> int | None:
         settings, ttl_seconds = self._around.settings, self._table.options.ttl_seconds
         horizon_ms = int(max(settings.settle_delays_seconds) * 1000)
@@ -375,7 +369,11 @@ class Follower:
         merged = auditing.add(events, settled_ms, now_ms)
         positions = standing.progress.settled(settled_ms, auditing.audited_ms)
         batch = Batch(readers.log.table, events, positions, cells=cells, merged=merged)
-        if now_ms - self._saved_at_ms < self._save_after_ms:
+        limit_seconds = self._around.settings.position_seconds_max
+        ttl_seconds, is_watched = self._table.options.ttl_seconds, self._stops.is_watched
+        if now_ms - self._saved_at_ms < save_after_ms(
+            limit_seconds, ttl_seconds, is_watched=is_watched
+        ):
             return batch
         self._saved_at_ms = now_ms
         settled = standing.ledger.settle(settled_ms)

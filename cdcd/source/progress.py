@@ -26,6 +26,8 @@ class Start(StrEnum):
 
 # What the log's expiry may take before the reader has read it, when the start is computed.
 _EXPIRY_MARGIN_MS = 1000
+# How old the saved position of a table may get that somebody watches.
+WATCHED_SAVE_SECONDS = 1.0
 
 
 def first_position(
@@ -95,6 +97,14 @@ def altered_unseen(table: SourceTable, positions: Iterable[Position]) -> bool:
     """
     seen_ms = [p.frontier_ms for p in positions]
     return table.altered_ms is not None and bool(seen_ms) and table.altered_ms > max(seen_ms)
+
+
+def save_after_ms(limit_seconds: float, ttl_seconds: int, *, is_watched: bool) -> int:
+    """How old a saved position may get. A tenth of the log's life, 0 for ever, is left to start
+    again in; and nobody who watches has to wait long.
+    """
+    seconds = min(limit_seconds, ttl_seconds / 10 if ttl_seconds else limit_seconds)
+    return int(min(seconds, WATCHED_SAVE_SECONDS if is_watched else seconds) * 1000)
 
 
 class Progress:

@@ -7,6 +7,7 @@ left of a wide refresh is written as a request in the transaction that publishes
 """
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -35,6 +36,8 @@ from cdcd.source.touched import Touched
 
 # Wide refreshes (of partitions and token ranges) that one stop goes on with.
 WIDE_AT_ONCE = 4
+# How long a table counts as watched after it was asked for something.
+WATCHED_SECONDS = 60.0
 # A lane that is further behind the clock than this may pass the settling of what it refreshes.
 BEHIND_MS = 2000
 
@@ -106,9 +109,18 @@ class Stops:
         self._found: deque[_Waiting] = deque()
         self._woken = asyncio.Event()
         self._allowance = Allowance(around.settings.refresh_stop_seconds_max)
+        self._asked_at = -math.inf
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether somebody has asked for something lately, and may wait until what comes after it
+        is saved.
+        """
+        return _clock() - self._asked_at < WATCHED_SECONDS
 
     def ask(self, request: Request) -> None:
         """Take in a request that was written."""
+        self._asked_at = _clock()
         if request.copy is None or request.cancels:
             self._agenda.add(request)
         else:
@@ -153,6 +165,8 @@ class Stops:
         if work.is_empty:
             return
         await self._refresh(ground, work)
+        # A copy takes its time, and whoever asked for it waits all the while.
+        self._asked_at = _clock()
         self._agenda.remove(work.served)
         self._copies.remove(work.served)
         if self._found:

@@ -18,6 +18,7 @@ from cdcd.source.progress import (
     first_position,
     missing,
     oldest_position,
+    save_after_ms,
 )
 from tests.unit.tables import table
 
@@ -271,3 +272,21 @@ def test_an_alter_behind_all_positions_was_not_seen(
     """A table altered before the foremost position was looked at since; one never read is new."""
     positions = [Position(LOG, 0, ms) for ms in frontiers]
     assert altered_unseen(replace(source(), altered_ms=altered_ms), positions) is expected
+
+
+@pytest.mark.parametrize(
+    ("limit_seconds", "ttl_seconds", "is_watched", "expected"),
+    [
+        (30, 0, False, 30_000),
+        (30, 86_400, False, 30_000),
+        (30, 60, False, 6_000),
+        (30, 86_400, True, 1_000),
+        (0.5, 0, True, 500),
+        (30, 5, True, 500),
+    ],
+)
+def test_how_old_a_saved_position_may_get(
+    limit_seconds: float, ttl_seconds: int, is_watched: bool, expected: int
+) -> None:
+    """As old as the settings say, a tenth of the log's life, or a second under somebody's eyes."""
+    assert save_after_ms(limit_seconds, ttl_seconds, is_watched=is_watched) == expected
