@@ -9,6 +9,7 @@ be told is left to verification: nothing is ever published again.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from cdcd.model.fingerprint import AUDIT_CELL_MS, CELL_MS, Fingerprint
 from cdcd.model.position import Window
@@ -27,6 +28,8 @@ HASH_BYTES = 100
 HASHES_BYTES_MIN = 1 << 20
 
 log = get_logger(stage="source")
+
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
@@ -93,13 +96,13 @@ class Auditor:
     async def _keys(self, cell: _Cell, part: Window) -> Keys:
         return await cell.view.keys.read(cell.streams, cell.view.lanes, part)
 
-    async def _resting(self, reading: Awaitable[Keys]) -> Keys:
+    async def _resting(self, reading: Awaitable[Read]) -> Read:
         """What a read brings, after a rest as long as it asks for."""
         clock = asyncio.get_running_loop().time
         began = clock()
-        keys = await reading
+        found = await reading
         await asyncio.sleep((clock() - began) * (1 / SHARE_MAX - 1))
-        return keys
+        return found
 
     async def _late(self, cell: _Cell, seen: Seen) -> dict[int, set[int]]:
         """The hashes of rows that were not published, by the start of their narrow cell."""
@@ -113,7 +116,8 @@ class Auditor:
         for part in parts(cell.window, self._span_ms(cell.view, seen)):
             known: frozenset[int] = frozenset()
             if until_ms:
-                known = await self._tools.published(cell.view.log.table, part, until_ms)
+                reading = self._tools.published(cell.view.log.table, part, until_ms)
+                known = await self._resting(reading)
             keys = await self._resting(self._keys(cell, part))
             for (lane, at), hashes in keys.hashes.items():
                 if lane in told:

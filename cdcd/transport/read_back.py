@@ -5,6 +5,7 @@ identities. When a fingerprint differs, the topic has them.
 """
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,15 +50,24 @@ async def read_back(
     first = {number: offset for (_, number), offset in starts.items()}
     with TopicReader(settings, topic, "read-back", first) as reader:
         while reading:
+            values = []
             for found in await asyncio.to_thread(reader.wait):
                 if found.offset >= ends[topic, found.partition]:
                     reading.discard(found.partition)
-                elif found.record is not None and (value := found.value) is not None:
-                    schema_id = schema_id_of(value)
-                    if schema_id not in codecs:
-                        codecs[schema_id] = Codec(await registry.schema(schema_id), schema_id)
-                    _take(codecs[schema_id].decode(value)["source"], window, hashes)
+                elif found.record is not None and found.value is not None:
+                    values.append(found.value)
+            for schema_id in {schema_id_of(value) for value in values} - codecs.keys():
+                codecs[schema_id] = Codec(await registry.schema(schema_id), schema_id)
+            # There may be millions, and changes are published meanwhile.
+            hashes |= await asyncio.to_thread(_hashes, values, codecs, window)
     return frozenset(hashes)
+
+
+def _hashes(values: Sequence[bytes], codecs: Mapping[int, Codec], window: Window) -> set[int]:
+    found: set[int] = set()
+    for value in values:
+        _take(codecs[schema_id_of(value)].decode(value)["source"], window, found)
+    return found
 
 
 def _take(source: dict[str, Any], window: Window, hashes: set[int]) -> None:
