@@ -134,7 +134,8 @@ def test_schemas(data: st.DataObject) -> None:
         schema = json.loads(bad)
     except ValueError:
         schema = data.draw(JSON)
-    _only(ValueError, table_from_schema, schema)
+    # A version that is mangled may be a newer one.
+    _only((ValueError, ConfigurationError), table_from_schema, schema)
     _only(ValueError, lambda found: RecordReader(found, TABLE), schema)
 
 
