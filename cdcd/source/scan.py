@@ -1,7 +1,7 @@
 """Windows of streams as pages of raw log rows: many queries at once, under one limit."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from uuid import UUID
 
 from cdcd.config.settings import SourceSettings
@@ -9,6 +9,7 @@ from cdcd.model.position import Window, min_timeuuid
 from cdcd.model.table import LOG_SUFFIX, TableSpec
 from cdcd.source.cql import quoted
 from cdcd.source.decode import last_group
+from cdcd.source.generations import stream_token
 from cdcd.source.row_readers import RawRow
 from cdcd.source.session import Session, Statement
 from cdcd.source.together import together
@@ -36,6 +37,7 @@ class Scan:
         self._settings = settings
         self._in_flight = in_flight
         self._statement: Statement | None = None
+        self._chunked: tuple[object, Sequence[bytes], list[list[bytes]]] = (None, (), [])
 
     async def read(
         self,
@@ -50,22 +52,36 @@ class Scan:
         """
         if self._statement is None:
             self._statement = await self._session.prepare(self._text, self._settings.page_rows)
-        bounds = [UUID(bytes=min_timeuuid(ms)) for ms in (window.start_ms, window.end_ms)]
-        step = self._settings.streams_per_read_max
-        chunks = [streams[at : at + step] for at in range(0, len(streams), step)]
+        low, high = [UUID(bytes=min_timeuuid(ms)) for ms in (window.start_ms, window.end_ms)]
         budget = _Budget(rows_max)
         statement = self._statement
         await together(
-            self._read(statement, (chunk, *bounds), takers(), budget) for chunk in chunks
+            self._read(statement, (chunk, low, high), takers(), budget)
+            for chunk in self._chunks(streams)
         )
         return budget.spent
 
+    def _chunks(self, streams: Sequence[bytes]) -> list[list[bytes]]:
+        """The streams as queries name them: each query is of one owner's."""
+        # Window after window reads the same streams, and finding their owners takes its time.
+        ring, found, chunks = self._chunked
+        if ring is not self._session.ring or found != streams:
+            ring, step = self._session.ring, self._settings.streams_per_read_max
+            chunks = chunks_by(self._session.owner, streams, step)
+            self._chunked = (ring, streams, chunks)
+        return chunks
+
     async def _read(
-        self, statement: Statement, params: Sequence[object], take: Take, budget: "_Budget"
+        self,
+        statement: Statement,
+        params: tuple[Sequence[bytes], UUID, UUID],
+        take: Take,
+        budget: "_Budget",
     ) -> None:
         rows: list[RawRow] = []
+        token = stream_token(params[0][0])
         async with self._in_flight:
-            async for page in self._session.read(statement, params):
+            async for page in self._session.read(statement, params, token):
                 budget.spend(len(page))
                 if rows:
                     # The next page may go on with the last group of the one before.
@@ -74,6 +90,16 @@ class Scan:
                     rows = rows[whole:]
                 rows += page
         take(rows)
+
+
+def chunks_by(
+    owner: Callable[[int], Hashable], streams: Sequence[bytes], step: int
+) -> list[list[bytes]]:
+    """The streams in chunks of at most `step`, each of one owner's."""
+    by_owner: dict[Hashable, list[bytes]] = {}
+    for stream in streams:
+        by_owner.setdefault(owner(stream_token(stream)), []).append(stream)
+    return [s[at : at + step] for s in by_owner.values() for at in range(0, len(s), step)]
 
 
 class _Budget:

@@ -1,4 +1,4 @@
-"""The only door to the ScyllaDB driver.
+"""The door to the ScyllaDB driver, with its policy in `routing`.
 
 Rows of catalog queries come as dicts of Python values; rows of log and base reads come as tuples of
 the raw bytes of each column, so that nothing is lost or spent on the way to Avro. The driver works
@@ -35,7 +35,6 @@ from cassandra.cluster import Session as DriverSession
 from cassandra.connection import ConnectionException
 from cassandra.cqltypes import BytesType
 from cassandra.metadata import Murmur3Token
-from cassandra.policies import DCAwareRoundRobinPolicy, TokenAwarePolicy
 from cassandra.protocol import ErrorMessage, ProtocolHandler, SyntaxException
 from cassandra.query import (
     BoundStatement,
@@ -48,6 +47,7 @@ from cassandra.query import (
 from cdcd.config.settings import ScyllaSettings
 from cdcd.model.errors import CdcdError, ConfigurationError, Transient
 from cdcd.ops import tls
+from cdcd.source.routing import OwnersFirst, aim
 
 RawRow = tuple[bytes | None, ...]
 
@@ -115,6 +115,7 @@ class Session:
 
     def __init__(self, settings: ScyllaSettings) -> None:
         self._settings = settings
+        self._policy: OwnersFirst
         self._cluster: Cluster | None = None
         self._rows: DriverSession
         self._raw: DriverSession
@@ -143,7 +144,8 @@ class Session:
 
     def _connect(self) -> None:
         try:
-            self._cluster = _cluster(self._settings)
+            self._policy = nodes_to_ask(self._settings)
+            self._cluster = _cluster(self._settings, self._policy)
             self._rows = self._cluster.connect()
             self._raw = self._cluster.connect()
         except (*_FAILURES, OSError) as error:
@@ -196,6 +198,15 @@ class Session:
         statement.is_idempotent = True
         return Statement(cql, statement)
 
+    @property
+    def ring(self) -> object:
+        """What changes when tokens get other owners."""
+        return self._policy.ring
+
+    def owner(self, token: int) -> object:
+        """The node that a read of this token is sent to; None where it is not known."""
+        return self._policy.owner(token)
+
     async def read_raw(
         self, statement: Statement, raw: Sequence[bytes]
     ) -> AsyncIterator[list[RawRow]]:
@@ -207,28 +218,33 @@ class Session:
             yield page
 
     async def read(
-        self, statement: Statement, params: Mapping[str, object] | Sequence[object]
+        self,
+        statement: Statement,
+        params: Mapping[str, object] | Sequence[object],
+        token: int | None = None,
     ) -> AsyncIterator[list[RawRow]]:
-        """The pages of a prepared read, as raw bytes."""
-        future = self._raw.execute_async(statement.prepared, params, execution_profile=_RAW)
+        """The pages of a prepared read, as raw bytes, by the token's owner if one is given."""
+        bound = statement.prepared.bind(params)
+        if token is not None:
+            aim(bound, token)
+        future = self._raw.execute_async(bound, execution_profile=_RAW)
         async for page in _pages(future, statement.text):
             yield page
 
 
-def nodes_to_ask(settings: ScyllaSettings) -> TokenAwarePolicy:
-    """The nodes of one data centre, in turn."""
+def nodes_to_ask(settings: ScyllaSettings) -> OwnersFirst:
+    """The nodes of one data centre, in turn, but for reads of what is known to be at one."""
     # Without a name the driver takes the data centre of the first node that it reaches.
-    return TokenAwarePolicy(DCAwareRoundRobinPolicy(settings.local_datacenter or ""))
+    return OwnersFirst(settings.local_datacenter or "")
 
 
-def _cluster(settings: ScyllaSettings) -> Cluster:
+def _cluster(settings: ScyllaSettings, policy: OwnersFirst) -> Cluster:
     # Hosts that are away are the caller's to report; the driver's own words would only repeat it.
     logging.getLogger("cassandra").setLevel(logging.CRITICAL)
     auth = None
     if settings.username is not None:
         password = settings.password.get_secret_value() if settings.password else ""
         auth = PlainTextAuthProvider(settings.username, password)
-    policy = nodes_to_ask(settings)
 
     def profile(row_factory: Any) -> ExecutionProfile:
         return ExecutionProfile(

@@ -70,11 +70,14 @@ class CountingSession(Session):
         return await super().query(cql, params, quorum=quorum)
 
     async def read(
-        self, statement: Statement, params: Mapping[str, object] | Sequence[object]
+        self,
+        statement: Statement,
+        params: Mapping[str, object] | Sequence[object],
+        token: int | None = None,
     ) -> AsyncIterator[list[RawRow]]:
         """Counts a read of the log; its pages are one."""
         self.asked["log"] += 1
-        async for page in super().read(statement, params):
+        async for page in super().read(statement, params, token):
             yield page
 
 

@@ -169,8 +169,15 @@ class World:
         """A statement is its text."""
         return Statement(cql, None)
 
+    ring: object = None
+
+    @staticmethod
+    def owner(token: int) -> int:
+        """There are three nodes."""
+        return token % 3
+
     async def read(
-        self, statement: Statement, params: Sequence[Any]
+        self, statement: Statement, params: Sequence[Any], _: int
     ) -> AsyncIterator[list[RawRow]]:
         """Log rows of some streams in a window."""
         await asyncio.sleep(self.chance.uniform(0, 0.02))

@@ -17,18 +17,23 @@ from cassandra import (
 )
 from cassandra.cluster import NoHostAvailable
 from cassandra.connection import ConnectionShutdown, DefaultEndPoint
+from cassandra.metadata import Murmur3Token, TokenMap
 from cassandra.policies import SimpleConvictionPolicy
 from cassandra.pool import Host
 from cassandra.protocol import ServerError, SyntaxException, TruncateError
+from cassandra.query import SimpleStatement
 
 from cdcd.config.settings import ScyllaSettings
 from cdcd.model.errors import CdcdError, ConfigurationError, Transient
+from cdcd.source.routing import OwnersFirst, aim
+from cdcd.source.scan import chunks_by
 from cdcd.source.session import (
     StatementRefused,
     _pages,
     base_consistency,
     failure,
     nodes_to_ask,
+    partition_token,
 )
 
 
@@ -127,3 +132,79 @@ def test_one_data_centre_is_asked(named: str | None, expected: set[str]) -> None
         policy.on_up(host)
     for _ in addresses:
         assert {host.address for host in policy.make_query_plan()} == expected
+
+
+def _nodes() -> tuple[OwnersFirst, list[Host]]:
+    """Three nodes of which the second is elsewhere; each owns the tokens up to its hundred."""
+    policy = nodes_to_ask(ScyllaSettings(local_datacenter="here"))
+    hosts = []
+    for number, centre in enumerate(("here", "away", "here"), 1):
+        host = Host(DefaultEndPoint(f"10.0.0.{number}"), SimpleConvictionPolicy, host_id=uuid4())
+        host.set_location_info(centre, "rack")
+        host.set_up()
+        hosts.append(host)
+    tokens = [Murmur3Token(100 * number) for number in (1, 2, 3)]
+    owners = dict(zip(tokens, hosts, strict=True))
+    known = SimpleNamespace(token_map=TokenMap(Murmur3Token, owners, tokens, None))
+    policy.populate(SimpleNamespace(metadata=known), hosts)
+    return policy, hosts
+
+
+@pytest.mark.parametrize(
+    ("token", "owner"), [(-5, 0), (100, 0), (101, 2), (200, 2), (300, 2), (301, 0)]
+)
+def test_a_token_belongs_to_the_next_node_of_the_data_centre(token: int, owner: int) -> None:
+    """The ring goes on at its beginning, and passes over other data centres."""
+    policy, hosts = _nodes()
+    assert policy.owner(token) is hosts[owner]
+
+
+def test_a_read_goes_to_the_owner_first() -> None:
+    """Time after time, while reads that say nothing go to each in turn."""
+    policy, hosts = _nodes()
+    read = SimpleStatement("SELECT")
+    aim(read, 150)
+    assert [list(policy.make_query_plan(None, read)) for _ in range(4)] == [
+        [hosts[2], hosts[0]] for _ in range(4)
+    ]
+    plain = [next(iter(policy.make_query_plan(None, SimpleStatement("SELECT")))) for _ in range(4)]
+    assert set(plain) == {hosts[0], hosts[2]}
+
+
+def test_a_read_passes_over_an_owner_that_is_down() -> None:
+    """The next node has a copy, or passes the read on."""
+    policy, hosts = _nodes()
+    hosts[2].set_down()
+    read = SimpleStatement("SELECT")
+    aim(read, 150)
+    assert next(iter(policy.make_query_plan(None, read))) is hosts[0]
+    assert policy.owner(150) is hosts[2]
+
+
+def test_a_partition_is_read_from_its_owner() -> None:
+    """A statement that names a partition needs no aim."""
+    policy, _ = _nodes()
+    key = (7).to_bytes(4, "big")
+    read = SimpleStatement("SELECT", routing_key=key)
+    first = next(iter(policy.make_query_plan(None, read)))
+    assert first is policy.owner(partition_token(key))
+
+
+def test_without_a_ring_nodes_take_turns() -> None:
+    """A cluster whose ring is not known, or has another partitioner, is asked all the same."""
+    policy, hosts = _nodes()
+    read = SimpleStatement("SELECT")
+    aim(read, 150)
+    policy.populate(SimpleNamespace(metadata=SimpleNamespace(token_map=None)), hosts)
+    assert policy.owner(150) is None
+    assert set(policy.make_query_plan(None, read)) == {hosts[0], hosts[2]}
+
+
+def test_streams_are_read_owner_by_owner() -> None:
+    """No query names streams of two owners, or more than it may."""
+    streams = [token.to_bytes(8, "big") + bytes([n]) for n, token in enumerate((1, 2, 3, 5, 7, 4))]
+    assert chunks_by(lambda token: token % 2, streams, 3) == [
+        [streams[0], streams[2], streams[3]],
+        [streams[4]],
+        [streams[1], streams[5]],
+    ]
