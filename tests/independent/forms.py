@@ -55,6 +55,21 @@ def _nested(cql: Cql, value: Any) -> Any:
     return tuple(from_avro(cql.args[0], v) for v in value)
 
 
+def grown(cql: Cql, value: Any) -> Any:
+    """A canonical value of the type as it was, for the type as it is: fields that came are null."""
+    if cql.name == "udt" and isinstance(value, tuple):
+        found = dict(value)
+        parts = zip(cql.fields, cql.args, strict=True)
+        return tuple((field, grown(a, found.get(field))) for field, a in parts)
+    if cql.name == "map" and isinstance(value, tuple):
+        return tuple((grown(cql.args[0], k), grown(cql.args[1], v)) for k, v in value)
+    if cql.name == "tuple" and isinstance(value, tuple):
+        return tuple(grown(a, v) for a, v in zip(cql.args, value, strict=True))
+    if cql.args and isinstance(value, tuple):
+        return tuple(grown(cql.args[0], v) for v in value)
+    return value
+
+
 def avro_name(name: str) -> str:
     """A name in Avro's grammar: `_uXXXX` for what is outside of it."""
     out = ""
@@ -125,7 +140,8 @@ def _numbers(cql: Cql, value: Any) -> Any:
     if cql.name == "map":
         return [[_numbers(a, v) for a, v in zip(cql.args, pair, strict=True)] for pair in value]
     if cql.name == "udt":
-        return {f: _numbers(a, value[f]) for f, a in zip(cql.fields, cql.args, strict=True)}
+        # A row from before the type gained a field lacks it.
+        return {f: _numbers(a, value.get(f)) for f, a in zip(cql.fields, cql.args, strict=True)}
     if cql.name == "tuple":
         return [_numbers(a, v) for a, v in zip(cql.args, value, strict=True)]
     return [_numbers(cql.args[0], v) for v in value] if cql.args else value

@@ -18,7 +18,7 @@ from cdcd.config.settings import (
 )
 from cdcd.model.change import ChangeEvent, Elements, Operation
 from cdcd.model.control import Control
-from cdcd.model.cqltype import parse
+from cdcd.model.cqltype import UdtFields, parse
 from cdcd.model.refresh import Request
 from cdcd.model.table import Column, ColumnKind, TableSpec
 from cdcd.ops.board import Board
@@ -41,13 +41,16 @@ KINDS = {
 }
 
 
-def table(name: str, columns: str | Mapping[str, str]) -> TableSpec:
+def table(
+    name: str, columns: str | Mapping[str, str], udts: Mapping[str, UdtFields] | None = None
+) -> TableSpec:
     """A table from `"p:id int, r:name text"` or from `{"id": "p:int"}`; keyspace is `ks`."""
     if isinstance(columns, str):
         pairs = [part.strip().split(" ", 1) for part in columns.split(";")]
         columns = {n.split(":")[1]: f"{n.split(':')[0]}:{t}" for n, t in pairs}
-    found = [Column(name, parse(text[2:]), KINDS[text[0]]) for name, text in columns.items()]
-    return TableSpec("ks", name, tuple(found))
+    udts = udts or {}
+    found = [Column(name, parse(text[2:], udts), KINDS[text[0]]) for name, text in columns.items()]
+    return TableSpec("ks", name, tuple(found), udts)
 
 
 def change(
@@ -256,7 +259,7 @@ async def eventually(
             while found != expected:
                 await asyncio.sleep(0.02)
                 found = await look()
-    assert found == expected
+    assert found == expected, found
 
 
 def status(board: Board, spec: TableSpec) -> TableStatus:

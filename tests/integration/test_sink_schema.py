@@ -79,6 +79,19 @@ async def test_old_and_new_records_in_one_batch(feed: Feed) -> None:
         await eventually(lambda: rows_of(feed, "SELECT v, w FROM {s}.plain"), [("z", 7)])
 
 
+async def test_a_type_that_gains_a_field_in_one_batch(feed: Feed) -> None:
+    """Values from before a user-defined type gained a field have null there."""
+    of = "p:id int; r:f frozen<list<frozen<growing>>>; r:u growing"
+    before = table("plain", of, {"growing": (("a", "int"),)})
+    after = table("plain", of, {"growing": (("a", "int"), ("b", "text"))})
+    old, new = {"a": 1}, {"a": 1, "b": "new"}
+    await feed.publish(before, [change(before, "c", (1,), {"f": [old], "u": old})])
+    await feed.publish(after, [change(after, "c", (2,), {"f": [new], "u": new})])
+    select = "SELECT f->0->>'b' AS f, u->>'a' AS a, u->>'b' AS b FROM {s}.plain ORDER BY id"
+    async with sinking(feed.plan()):
+        await eventually(lambda: rows_of(feed, select), [(None, "1", None), ("new", "1", "new")])
+
+
 async def test_tables_are_made_before_their_first_change(feed: Feed) -> None:
     """A topic with a schema and no record has its target."""
     feed.make_topic(PLAIN)

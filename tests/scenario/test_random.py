@@ -24,6 +24,7 @@ from cassandra.cluster import NoHostAvailable, Session
 from cassandra.query import BatchStatement, BatchType, BoundStatement, PreparedStatement
 
 from tests.independent import postgres, source
+from tests.independent.forms import grown
 from tests.independent.source import State, Table
 from tests.independent.topic import Follower, Replica
 from tests.scenario.conftest import Place, connected
@@ -141,6 +142,7 @@ def copies(place: Place) -> list[tuple[str, float]]:
 def said(table: Table, state: State, replica: Replica) -> list[str]:
     """What the topic says otherwise than the source."""
     loose = {c.name for c in table.columns if c.type.name in ("set", "map") and c.type.has_cells}
+    types = {c.name: c.type for c in table.columns}
 
     def same_order(rows: dict) -> dict:
         return {
@@ -148,11 +150,17 @@ def said(table: Table, state: State, replica: Replica) -> list[str]:
             for key, values in rows.items()
         }
 
+    def as_of_now(rows: dict) -> dict:
+        return {
+            key: {n: grown(types[n], v) if n in types else v for n, v in values.items()}
+            for key, values in rows.items()
+        }
+
     told = replica.state
     return [
         *(f"in doubt: {key}" for key in replica.in_doubt),
-        *differences("row", same_order(state.rows), same_order(told.rows)),
-        *differences("static", same_order(state.statics), same_order(told.statics)),
+        *differences("row", same_order(state.rows), same_order(as_of_now(told.rows))),
+        *differences("static", same_order(state.statics), same_order(as_of_now(told.statics))),
     ]
 
 

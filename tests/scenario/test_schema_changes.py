@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import asyncpg
 import pytest
 from cassandra import InvalidRequest
 from cassandra.cluster import Session
@@ -56,6 +57,15 @@ class World:
             while left and time.monotonic() < ends:
                 left = compare(self.place, table, follower)
         assert left == []
+
+    def is_applied(self, name: str) -> bool:
+        """Whether some row of the table is in the target."""
+        table = source.table_of(self.place.session, self.place.name, name)
+        try:
+            rows, _ = postgres.read(self.place.stack, self.place.schema, table)
+        except asyncpg.UndefinedTableError:
+            return False
+        return bool(rows)
 
     def expect_rows(self, name: str, rows: dict[int, dict[str, Any]]) -> None:
         """The target's rows are these soon, by their key p, in the columns that the source has."""
@@ -148,7 +158,7 @@ def test_a_type_gains_a_field(world: World) -> None:
     name = world.table(f"p int PRIMARY KEY, f frozen<{full}>, u {full}")
     insert = f"INSERT INTO {world.place.name}.{name} (p, f, u) VALUES (?, {{a: 1}}, {{a: 2}})"
     with writing(world.place, insert):
-        time.sleep(0.5)
+        wait_until(lambda: world.is_applied(name), "rows of the type as it was are in the target")
         world.execute("ALTER TYPE growing ADD b text")
         world.execute(f"UPDATE {name} SET f = {{a: 1, b: 'new'}}, u.b = 'new' WHERE p = -1")
         time.sleep(0.5)
