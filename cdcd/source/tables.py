@@ -6,6 +6,7 @@ then: what stopped it may have been mended.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from cdcd.model.change import Batch
@@ -25,6 +26,9 @@ from cdcd.source.surroundings import STAGE, Saved, Surroundings
 Restored = Callable[[], Awaitable[Assignment]]
 
 log = get_logger(stage=STAGE)
+
+# How long a gap's saving is waited for; the catalog is looked at only afterwards.
+GAP_SECONDS_MAX = 10.0
 
 _DROPPED = Why("was dropped", "its target stays as it is")
 
@@ -208,11 +212,20 @@ class Tables:
         if followed is not None:
             followed.task.cancel()
             if why.leaves_gap:
-                await self._around.hand_on(followed.follower.gap())
+                await self._save_gap(followed.follower.gap())
         elif name in self._comeback and not self._comeback.is_due(name):
             return
         hint, gap = why.hint, why.leaves_gap
         self._stopped(TableStopped(name, why.reason, hint, needs_snapshot=gap))
+
+    async def _save_gap(self, gap: Batch) -> None:
+        """Have a gap saved before it is told, so that what was told outlives this process."""
+        saved = asyncio.Event()
+        await self._around.hand_on(replace(gap, published=saved.set))
+        # It may not be saved at all where the table cannot be published.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GAP_SECONDS_MAX):
+                await saved.wait()
 
     def stop(self, stopped: TableStopped) -> None:
         """End a table whose changes cannot be published."""
