@@ -1,7 +1,7 @@
 """Where changes may be missing from the log, the table stops and asks for a snapshot."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -9,6 +9,7 @@ import pytest
 from cassandra.cluster import Session as DriverSession
 
 from cdcd.config.settings import SourceSettings
+from cdcd.model.change import Batch
 from cdcd.model.control import Control
 from cdcd.model.lane import Assignment
 from cdcd.ops.board import Board
@@ -91,6 +92,39 @@ async def test_a_table_dropped_and_made_again_while_nobody_reads(
     again = restarted(recorder)
     async with running(session, name, again) as board:
         await until(lambda: state_of(board, name) is TableState.NEEDS_SNAPSHOT)
+
+
+class SlowToSave(Recorder):
+    """Lanes that save no gap before they are told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_gap, self.may_save = asyncio.Event(), asyncio.Event()
+
+    async def publish(self, assignment: Assignment, batches: Sequence[Batch]) -> None:
+        """Keep the batches, those with a gap later."""
+        if any(not p.log_id for batch in batches for p in batch.positions.values()):
+            self.has_gap.set()
+            await self.may_save.wait()
+        await super().publish(assignment, batches)
+
+
+async def test_a_gap_is_told_when_it_is_saved(ks: Keyspace, session: Session) -> None:
+    """Whoever has seen that a copy is needed sees it after a crash, too."""
+    ks.execute(f"CREATE TABLE $ks.t (p int PRIMARY KEY, v int) WITH {CDC}")
+    name, recorder = f"{ks.name}.t", SlowToSave()
+    async with running(session, name, recorder) as board:
+        ks.execute("UPDATE $ks.t SET v = 0 WHERE p = 0")
+        await until(lambda: len(recorder.events) == 1)
+        ks.execute("ALTER TABLE $ks.t WITH cdc = {'enabled': false}")
+        async with asyncio.timeout(60):
+            await recorder.has_gap.wait()
+        # Whoever tells it without waiting has done so by now.
+        await asyncio.sleep(0.2)
+        assert state_of(board, name) is TableState.RUNNING
+        recorder.may_save.set()
+        await until(lambda: state_of(board, name) is TableState.NEEDS_SNAPSHOT)
+    assert {p.log_id for p in recorder.positions[name].values()} == {""}
 
 
 async def test_cdc_off_and_on_while_nobody_reads(ks: Keyspace, session: Session) -> None:
