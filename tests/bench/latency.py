@@ -74,8 +74,9 @@ def follow_topic(place: Place, times: Times, total: int, done: threading.Event) 
             value = message.value() or b""
             at = value.find(marker)
             if at >= 0:
-                digits = bytes(c for c in value[at + len(marker) : at + 14] if 48 <= c <= 57)
-                times.published.setdefault(int(digits), time.monotonic())
+                # Avro has twice a short text's length before it; what follows may be digits too.
+                text = value[at : at + value[at - 1] // 2]
+                times.published.setdefault(int(text[len(marker) :]), time.monotonic())
     consumer.close()
 
 
