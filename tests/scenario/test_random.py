@@ -98,6 +98,13 @@ def make_tables(place: Place, names: dict[str, str], *, lists: bool) -> list[Tab
     return tables
 
 
+def copied(place: Place, names: list[str]) -> bool:
+    """Ask for copies; false where there is no worker at the moment."""
+    code, _, error = backfill(place, *names, "--no-wait")
+    assert code == 0 or "no worker of pipeline" in error, error
+    return code == 0
+
+
 def write_all(
     place: Place, tables: list[Table], generator: Generator, daemon: Daemon
 ) -> Counter[str]:
@@ -122,8 +129,8 @@ def write_all(
                     return
                 client.write(write)
                 if number == WRITES // 3:
-                    code, _, error = backfill(place, *names, "--no-wait")
-                    assert code == 0, error
+                    # The worker may have been killed just now.
+                    wait_until(lambda: copied(place, names), "a worker takes the copy")
                 if number in kills:
                     daemon.kill()
                     daemon.start()

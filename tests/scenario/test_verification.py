@@ -24,6 +24,9 @@ from tests.scenario.reconciling import cdcd, in_target, reconcile
 RUNS = int(os.environ.get("CDCD_VERIFY_RUNS", "2"))
 CHANGES_PER_SECOND = int(os.environ.get("CDCD_CHANGES_PER_SECOND", "100"))
 HEALTHY_ROWS = CHANGES_PER_SECOND * 50
+# What the daemon compares a second by itself, and how long three of its rounds take at most.
+COMPARED_PER_SECOND = 1000
+ROUNDS_SECONDS = 60 + 3 * HEALTHY_ROWS / COMPARED_PER_SECOND
 
 
 @contextmanager
@@ -77,7 +80,7 @@ def test_verify_is_quiet_while_changes_run(started: Place) -> None:
     place = started
     place.settings["reconcile"] = {
         "continuous": True,
-        "continuous_rows_per_second": 1000,
+        "continuous_rows_per_second": COMPARED_PER_SECOND,
         "continuous_round_seconds_min": 1,
     }
     place.execute(
@@ -102,7 +105,11 @@ def test_verify_is_quiet_while_changes_run(started: Place) -> None:
         )
         assert not _counted(daemon, "cdcd_differences_total")
         in_target(place, ["DELETE FROM $t WHERE p = -1"])
-        wait_until(lambda: bool(_counted(daemon, "cdcd_differences_total")), "the loss is found")
+        wait_until(
+            lambda: bool(_counted(daemon, "cdcd_differences_total")),
+            "the loss is found",
+            ROUNDS_SECONDS,
+        )
         assert set(_counted(daemon, "cdcd_differences_total")) == {"missing"}
         walked = _counted(daemon, "cdcd_verified_rows_total")
         wait_until(lambda: _counted(daemon, "cdcd_verified_rows_total") != walked, "it goes on")
