@@ -129,6 +129,7 @@ def test_the_empty_value_is_null(cql: str) -> None:
     [
         ("text", b"a\0", Replaced(nul_characters=True), "a\ufffd".encode()),
         ("text", b"a", Replaced(nul_characters=True), b"a"),
+        ("ascii", b"a\0", Replaced(nul_characters=True), "a\ufffd".encode()),
         ("text", b"a\0", NOTHING_REPLACED, b"a\0"),
         ("list<text>", b"\0\0\0\1\0\0\0\1\0", NOTHING_REPLACED, UNSTORABLE),
         (
@@ -159,6 +160,8 @@ def test_a_field_that_came_later_is_null(raw: str) -> None:
         b'[{"a": 7}]'
     }
     assert "jsonb_strip_nulls" in found.sent.sql
+    long = f"[{10**30 + 1}.{'1' * 40}]"
+    assert found.sent.pack(long) == long.encode()
 
 
 def test_what_replaces_may_be_null() -> None:

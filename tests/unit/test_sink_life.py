@@ -11,9 +11,9 @@ from cdcd.model.change import Bounds, ChangeEvent, Elements, Operation
 from cdcd.model.cqltype import parse
 from cdcd.model.table import Column, ColumnKind, TableSpec
 from cdcd.sink.elements import Patch, patched
-from cdcd.sink.merge import Effect, Effects, Kind, merge
+from cdcd.sink.merge import Effect, Effects, Kind, RangeDelete, merge
 from cdcd.sink.ranges import Ranges
-from cdcd.sink.target import targets_of
+from cdcd.sink.target import Options, targets_of
 
 SET = parse("set<int>")
 LIST = parse("list<int>")
@@ -26,11 +26,13 @@ TABLE = TableSpec(
         Column("d", parse("int"), ColumnKind.CLUSTERING),
         Column("a", parse("int"), ColumnKind.REGULAR),
         Column("l", LIST, ColumnKind.REGULAR),
+        Column("m", LIST, ColumnKind.REGULAR),
         Column("n", SET, ColumnKind.REGULAR),
         Column("s", parse("int"), ColumnKind.STATIC),
     ),
 )
 TARGETS = targets_of(TABLE, "s")
+WITHOUT_LIST = targets_of(TABLE, "s", Options(excluded=frozenset({"l"})))
 SECOND = 1_000_000
 UUIDS = TableSpec(
     "ks",
@@ -125,6 +127,30 @@ def test_lists_are_read_again() -> None:
     assert only(effects).values == {"a": 5}
 
 
+def test_several_lists_are_read_again() -> None:
+    """Each list that a change has changed in part is one to be read, in whatever order."""
+    part = Elements([], ("k",))
+    for names in (("l", "m"), ("m", "l")):
+        effect = only(merge(TARGETS, [event("u", (1, 1, 1), dict.fromkeys(names, part))]))
+        assert effect.lists == {"l", "m"}
+
+
+def test_a_list_that_the_target_leaves_out() -> None:
+    """What was put into it says that the row lives; if what was taken out of it was the last cell,
+    only a refresh can tell. What comes behind it in the change is applied.
+    """
+    entry = {"key": "k", "value": 1}
+    filled = only(merge(WITHOUT_LIST, [_of_list(Elements([entry], ()))]))
+    emptied = only(merge(WITHOUT_LIST, [_of_list(Elements(None, ("k",)))]))
+    assert (filled.lists, filled.values["l"], filled.may_be_empty) == (set(), [entry], False)
+    assert (emptied.lists, emptied.may_be_empty) == ({"l"}, True)
+    assert patched(SET, [1, 2], filled.values["n"]) == [2]
+
+
+def _of_list(elements: Elements) -> ChangeEvent:
+    return event("u", (1, 1, 1), {"l": elements, "n": remove(1)})
+
+
 def test_a_list_that_was_overwritten_since_is_known() -> None:
     """An overwrite, a delete and a refresh behind it make the refresh needless."""
     part = event("u", (1, 1, 1), {"l": Elements([{"key": "k", "value": 1}], ())})
@@ -173,6 +199,17 @@ def test_a_partition_delete_takes_the_statics() -> None:
     assert merge(TARGETS, [delete, write]).statics[1,].values == {"s": 1}
 
 
+def test_a_range_of_which_postgres_finds_the_rows() -> None:
+    """The delete has its place in the batch; one of the whole partition behind it makes it
+    needless.
+    """
+    bounds = Bounds((1,), True, (), True)
+    delete = event("g", (1,), bounds=bounds)
+    effects = merge(TARGETS, [event("c", (2, 1, 1)), delete])
+    assert effects.range_deletes == {(1,): [RangeDelete(bounds, 1)]}
+    assert merge(TARGETS, [delete, event("p", (1,))]).range_deletes == {}
+
+
 def test_a_range_that_postgres_cannot_find() -> None:
     """Its rows of the batch are deleted one by one, and the partition is read for the others."""
     low, high = "00000000-0000-4000-8000-000000000000", "f0000000-0000-4000-8000-000000000000"
@@ -187,6 +224,14 @@ def test_a_range_that_postgres_cannot_find() -> None:
     )
     assert effects.range_deletes == {}
     assert effects.refreshes == [2]
+    deleted = merge(
+        targets_of(UUIDS, "s"),
+        [
+            event("c", (1, high), {"a": 1}, table=UUIDS),
+            event("g", (1,), table=UUIDS, bounds=Bounds((high,), True, (), True), time_us=7),
+        ],
+    )
+    assert only(deleted) == Effect(Kind.DELETE, {}, 7, 1)
     assert {k: e.kind for k, e in effects.rows.items()} == {
         (1, high): Kind.REPLACE,
         (1, low): Kind.UPSERT,

@@ -59,6 +59,15 @@ def test_partial_updates_of_one_row_are_folded() -> None:
     assert effect == Effect(Kind.UPSERT, {"a": "x", "b": "y"}, 2, 1)
 
 
+def test_the_first_change_of_a_row() -> None:
+    """An effect of one change has its time, and its place in the batch for what goes wrong."""
+    first, second = event("u", (1, 1), {"a": "x"}, 5), event("u", (2, 1), {"a": "y"}, 6)
+    assert list(merge(TARGETS, [first, second]).rows.values()) == [
+        Effect(Kind.UPSERT, {"a": "x"}, 5, 0),
+        Effect(Kind.UPSERT, {"a": "y"}, 6, 1),
+    ]
+
+
 def test_a_later_value_wins() -> None:
     """Of two writes of one column the later one counts, null included."""
     effect = only_effect(event("u", (1, 1), {"a": "x"}), event("u", (1, 1), {"a": None}))
@@ -132,7 +141,7 @@ def test_a_partition_delete_drops_the_partitions_effects() -> None:
             event("u", (1, 2), {"b": "y"}),
         ],
     )
-    assert list(merged.partition_deletes) == [(1,)]
+    assert merged.partition_deletes == {(1,): 2}
     assert {key: e.kind for key, e in merged.rows.items()} == {
         (2, 1): Kind.UPSERT,
         (1, 2): Kind.UPSERT,
@@ -149,6 +158,21 @@ def test_a_key_that_looks_like_another_is_refused() -> None:
         merge(targets_of(table, "s"), events)
     assert caught.value.at == 1
     assert "1999" not in str(caught.value)
+
+
+def test_a_clustering_key_that_looks_like_another_is_refused() -> None:
+    """The message has the place of the second change of the two."""
+    columns = (
+        Column("p", parse("int"), ColumnKind.PARTITION_KEY),
+        Column("c", parse("time"), ColumnKind.CLUSTERING),
+    )
+    table = TableSpec("ks", "t", columns)
+    events = [
+        ChangeEvent(table, Operation.CREATE, (1,), (ns,), 1, 0, None, {}) for ns in (1000, 1999)
+    ]
+    with pytest.raises(BadValue) as caught:
+        merge(targets_of(table, "s"), events)
+    assert (caught.value.column.name, caught.value.at) == ("c", 1)
 
 
 def test_keys_of_nested_types_can_be_merged() -> None:
