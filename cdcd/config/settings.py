@@ -148,7 +148,7 @@ class SourceSettings(Section):
     """Least distance kept from the clock; a row that appears later than this is late."""
     confidence_seconds_max: float = Field(3.0, ge=0)
     """Distance that is kept at most, while rows are late."""
-    window_seconds_min: float = Field(0.1, gt=0)
+    window_seconds_min: float = Field(0.05, gt=0)
     """Shortest window that is read at the head; shorter ones cost more queries."""
     window_seconds_max: float = Field(3600.0, gt=0)
     """Longest window while catching up."""

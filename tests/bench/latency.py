@@ -28,7 +28,7 @@ from tests.scenario.conftest import Place, connected
 from tests.scenario.daemon import wait_until
 
 RATE_PER_SECOND = 2000
-SECONDS = 40
+SECONDS = 60
 KEYS = 50_000
 # A change that was not seen this many changes ago is late: it is looked for when all is quiet.
 LOOK_BACK = 20_000
