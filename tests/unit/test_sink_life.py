@@ -142,8 +142,8 @@ def test_a_list_that_the_target_leaves_out() -> None:
     entry = {"key": "k", "value": 1}
     filled = only(merge(WITHOUT_LIST, [_of_list(Elements([entry], ()))]))
     emptied = only(merge(WITHOUT_LIST, [_of_list(Elements(None, ("k",)))]))
-    assert (filled.lists, filled.values["l"], filled.may_be_empty) == (set(), [entry], False)
-    assert (emptied.lists, emptied.may_be_empty) == ({"l"}, True)
+    assert (filled.lists, filled.values["l"], filled.may_be_empty) == (frozenset(), [entry], False)
+    assert (emptied.lists, emptied.may_be_empty) == (frozenset({"l"}), True)
     assert patched(SET, [1, 2], filled.values["n"]) == [2]
 
 
