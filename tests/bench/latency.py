@@ -29,7 +29,7 @@ from tests.scenario.daemon import wait_until
 
 RATE_PER_SECOND = 2000
 SECONDS = 60
-KEYS = 50_000
+KEYS = 200_000
 # A change that was not seen this many changes ago is late: it is looked for when all is quiet.
 LOOK_BACK = 20_000
 QUIET_SECONDS = 1.0
