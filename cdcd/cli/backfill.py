@@ -12,12 +12,13 @@ from cdcd.cli.control import name_option
 from cdcd.cli.invocation import Invocation
 from cdcd.cli.look import json_option
 from cdcd.cli.show_copies import LINE_SECONDS, Meter, show_copies
+from cdcd.cli.tokens import TOKENS, WHOLE_RING, shown_tokens
 from cdcd.config.settings import Settings
 from cdcd.model.copies import CopyStanding, CopyState, standings
 from cdcd.model.cqljson import serialized_from_json
 from cdcd.model.errors import ConfigurationError, ExitCode, Fatal
 from cdcd.model.lane import lane_of, lane_range
-from cdcd.model.position import RING_MAX, RING_MIN, TokenRange
+from cdcd.model.position import TokenRange
 from cdcd.model.refresh import Copy, Key, Partition, Request, Tokens
 from cdcd.ops.audit import audit
 from cdcd.ops.board import wall_clock_ms
@@ -41,7 +42,7 @@ class _Wish:
     """What was asked for on the command line."""
 
     tables: tuple[str, ...]
-    tokens: str | None
+    tokens: TokenRange | None
     partition: str | None
     cancel: bool
     resume: bool
@@ -52,12 +53,15 @@ class _Wish:
     @property
     def is_part(self) -> bool:
         """Whether it is not a new copy of whole tables."""
-        return self.cancel or self.resume or bool(self.tokens or self.partition)
+        part = self.tokens is not None or self.partition is not None
+        return self.cancel or self.resume or part
 
 
 @click.command(short_help="Copy tables while their changes go on.")
 @click.argument("tables", nargs=-1, metavar="[KS.TABLE...]")
-@click.option("--tokens", metavar="A:B", help="Only partitions with tokens behind A, up to B.")
+@click.option(
+    "--tokens", type=TOKENS, metavar="A:B", help="Only partitions with tokens behind A, up to B."
+)
 @click.option("--partition", metavar="JSON", help="""Only this one: '{"id": 7}'.""")
 @click.option("--cancel", is_flag=True, help="End the copies of these tables.")
 @click.option("--resume", is_flag=True, help="Go on with what was cancelled.")
@@ -69,7 +73,7 @@ class _Wish:
 def backfill(  # noqa: PLR0913, PLR0917  click passes each option as an argument
     invocation: Invocation,
     tables: tuple[str, ...],
-    tokens: str | None,
+    tokens: TokenRange | None,
     partition: str | None,
     cancel: bool,
     resume: bool,
@@ -90,9 +94,10 @@ def backfill(  # noqa: PLR0913, PLR0917  click passes each option as an argument
     """  # noqa: D301  click's mark for text to leave as it is
     if not tables and not status:
         raise click.UsageError("name tables")
-    if tokens and partition:
+    is_part = tokens is not None or partition is not None
+    if tokens is not None and partition is not None:
         raise click.UsageError("--tokens and --partition exclude each other")
-    if cancel + resume + status + bool(tokens or partition) > 1:
+    if cancel + resume + status + is_part > 1:
         raise click.UsageError("--cancel, --resume, --status or a part: one of them")
     settings = invocation.settings({"name": name})
     wish = _Wish(tables, tokens, partition, cancel, resume, status, not no_wait, as_json)
@@ -211,8 +216,7 @@ async def _requests(settings: Settings, wish: _Wish, lanes: int) -> list[Request
             key = serialized_from_json(spec.partition_key, wish.partition)
             requests.append(_of_partition(name, run, key, lanes, asked_ms))
         else:
-            tokens = _parsed(wish.tokens)
-            requests += _of_tokens(name, run, tokens, lanes, asked_ms)
+            requests += _of_tokens(name, run, wish.tokens or WHOLE_RING, lanes, asked_ms)
     return requests
 
 
@@ -238,20 +242,6 @@ def _of_tokens(
             scope = Tokens(part)
             found.append(Request(f"{run}.{lane}", table, scope, part.end, asked_ms, copy))
     return found
-
-
-def _parsed(text: str | None) -> TokenRange:
-    """Raises UsageError for what is no range of tokens."""
-    if text is None:
-        return TokenRange(RING_MIN - 1, RING_MAX)
-    first, _, last = text.partition(":")
-    try:
-        tokens = TokenRange(int(first or RING_MIN - 1), int(last or RING_MAX))
-    except ValueError:
-        raise click.UsageError("--tokens takes two whole numbers: -100:100") from None
-    if tokens.start >= tokens.end or tokens.end > RING_MAX:
-        raise click.UsageError("--tokens takes a range: the second number is the larger one")
-    return tokens
 
 
 def _cancels(watch: "Watch", wish: _Wish) -> list[Request]:
@@ -298,7 +288,7 @@ async def _write(settings: Settings, wish: _Wish, lanes: int, requests: Sequence
     command = "backfill"
     if wish.cancel or wish.resume:
         command += " --cancel" if wish.cancel else " --resume"
-    part: dict[str, str] = {"tokens": wish.tokens} if wish.tokens else {}
+    part: dict[str, str] = {"tokens": shown_tokens(wish.tokens)} if wish.tokens else {}
     if wish.partition:
         # Its key may be what nobody should read in a log.
         part = {"part": "one partition"}
@@ -363,7 +353,7 @@ async def _remove_leftovers(
     if not await writers(settings):
         log.warning("nobody writes the target, so rows that are gone may stay in it")
         return {}
-    return await remove_leftovers(settings, done, _parsed(wish.tokens))
+    return await remove_leftovers(settings, done, wish.tokens or WHOLE_RING)
 
 
 def _show_end(

@@ -10,9 +10,11 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from cassandra.concurrent import execute_concurrent_with_args
+from cassandra.metadata import Murmur3Token
 from confluent_kafka import OFFSET_END, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
@@ -21,6 +23,7 @@ from tests.scenario.conftest import Place
 from tests.scenario.copies import backfill, command, copy_of
 from tests.scenario.daemon import Daemon, wait_until
 from tests.scenario.ending import Background, expect_equal
+from tests.scenario.reconciling import in_target
 
 ROWS = int(os.environ.get("CDCD_SNAPSHOT_ROWS", "3000"))
 # Changes in a second that hit the rows meanwhile.
@@ -274,6 +277,47 @@ def test_cancelled_and_resumed(place: Place) -> None:
     code, document, error = backfill(place, table, "--partition", '{"pk": 1}')
     assert (code, document["copies"][0]["rows"]) == (0, IN_PARTITION), error
     assert sum(copies_in_topic(place).values()) == rows + IN_PARTITION
+
+
+@pytest.mark.timeout(240)
+def test_a_range_of_tokens(started: Place) -> None:
+    """`--tokens` copies the rows behind its first number, up to its second, and removes what only
+    the target has there. No row of another partition is published or touched.
+    """
+    place, table = started, f"{started.name}.items"
+    place.execute(f"CREATE TABLE $ks.items {COLUMNS} WITH cdc = {{'enabled': true}}")
+    fill(place, "items", 60)
+    place.daemon("--table", table).start()
+    expect_rows(place)
+    source, left = [*range(6)], [*range(90, 96)]
+    in_target(
+        place,
+        [
+            "UPDATE $s.items SET v = -1",
+            *[f"INSERT INTO $s.items (pk, ck, v) VALUES ({pk}, 77, 7)" for pk in [*source, *left]],
+        ],
+    )
+    before = target(place)
+    ring = sorted((Murmur3Token.hash_fn(pk.to_bytes(4)), pk) for pk in [*source, *left])
+    first, last = ring[3][0], ring[8][0]
+    inside = {pk for _, pk in ring[4:9]}
+    assert inside & {*source} and inside & {*left} and {*source} - inside and {*left} - inside
+
+    code, document, error = backfill(place, table, "--tokens", f"{first}:{last}")
+
+    every = checker.source_rows(place.session, place.name, "items", ("pk", "ck"))
+    rows = {key: row for key, row in every.items() if key[0] in inside}
+    assert code == 0, error
+    (told,) = document["copies"]
+    assert (told["state"], told["rows"], told["removed"]) == ("done", len(rows), len(inside))
+    assert copies_in_topic(place) == Counter([*rows])
+    wait_until(lambda: not {k for k in target(place) if k[0] in inside} - {*rows}, "rows go")
+    assert target(place) == {**{k: r for k, r in before.items() if k[0] not in inside}, **rows}
+
+
+def target(place: Place) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """The rows of the target by key."""
+    return checker.target_rows(place.stack, place.schema, "items", ("pk", "ck"))
 
 
 def copies_in_topic(place: Place) -> Counter[tuple[int, int]]:
