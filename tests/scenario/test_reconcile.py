@@ -186,6 +186,30 @@ def test_damage_is_found_named_and_repaired(started: Place) -> None:
     ]
 
 
+def test_what_a_truncate_leaves_is_found_and_removed(started: Place) -> None:
+    """TRUNCATE leaves no log row, so its rows stay in the target: a comparison finds those that
+    were not written since, and its repair removes them.
+    """
+    place = started
+    place.execute("CREATE TABLE $ks.t (p int PRIMARY KEY, v int) WITH cdc = {'enabled': true}")
+    for p in range(5):
+        place.execute(f"INSERT INTO $ks.t (p, v) VALUES ({p}, 1)")
+    place.daemon("--table", f"{place.name}.t").start()
+
+    def of_t() -> list[tuple[int, int]]:
+        rows = checker.target_rows(place.stack, place.schema, "t", ("p",)).values()
+        return sorted((row["p"], row["v"]) for row in rows)
+
+    wait_until(lambda: len(of_t()) == 5, "the rows arrived")
+    place.execute("TRUNCATE $ks.t")
+    place.execute("INSERT INTO $ks.t (p, v) VALUES (4, 2)")
+    wait_until(lambda: (4, 2) in of_t(), "what was written since arrived")
+    code, found = reconcile(place, "full", "--table", f"{place.name}.t", "--repair", "--yes")
+    (result,) = found["tables"]
+    assert (code, found["equal"], result["rows"], result["repaired"]) == (0, True, 1, 4)
+    assert of_t() == [(4, 2)]
+
+
 def test_a_table_that_cannot_be_compared_hides_no_other(started: Place) -> None:
     """One whose target is gone is named with the reason, the others are compared, and the whole
     could not finish.
