@@ -81,6 +81,22 @@ def test_plan_says_what_is_to_be_made(cdcd: Command, session: Session, keyspace:
     assert [r["table"] for r in found["passed_over"]] == [f"{keyspace}.plain"]
 
 
+def test_plan_says_what_is_promised_less(cdcd: Command, session: Session, keyspace: str) -> None:
+    """The notes of a table name the key columns of which values are refused, and an audit that
+    comes earlier than wanted because the log forgets.
+    """
+    session.execute(
+        f"CREATE TABLE {keyspace}.t (p time PRIMARY KEY)"
+        " WITH cdc = {'enabled': true, 'ttl': 7200}"
+    )
+    answer = cdcd("plan", "--table", f"{keyspace}.t", "--name", cdcd.name, "--json")
+    assert answer.code == 0, answer.err
+    (table,) = answer.json["tables"]
+    of_key, of_audit = table["notes"]
+    assert 'key column "p"' in of_key
+    assert "audited after 6000 s, not 14400 s" in of_audit
+
+
 def test_plan_changes_nothing(cdcd: Command, session: Session, keyspace: str, stack: Stack) -> None:
     """After a plan for people there is no topic and no schema of the pipeline."""
     session.execute(f"CREATE TABLE {keyspace}.t (p int PRIMARY KEY) WITH cdc = {{'enabled': true}}")

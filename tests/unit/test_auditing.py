@@ -1,15 +1,26 @@
 """The audit compares whole wide cells, late enough, and only what it was told all of."""
 
+import asyncio
+from contextlib import suppress
+from typing import Any
+
 import pytest
 
 from cdcd.model.fingerprint import AUDIT_CELL_MS, CELL_MS, Cell, Fingerprint
+from cdcd.model.lane import LaneSet
 from cdcd.model.position import Position, Window
+from cdcd.ops.board import Board
 from cdcd.source.auditing import Auditing, Seen, audit_delay_ms, with_audit
+from cdcd.source.auditor import Auditor, Limits
+from cdcd.source.key_reader import Seen as Keys
 from cdcd.source.ledger import Ledger
-from tests.unit.published import LANES, change
+from cdcd.source.settler import Tools, View
+from tests.simulation.virtual_time import run
+from tests.unit.published import LANES, SPEC, change
 
 WIDE = AUDIT_CELL_MS
 DELAY_MS = 3 * WIDE
+METRIC = "cdcd_audited_timestamp_seconds"
 
 
 def position(settled_ms: int, audited_ms: int = 0) -> Position:
@@ -124,3 +135,38 @@ def test_without_an_audit_nothing_is_kept() -> None:
     audit.pass_over(CELL_MS)
     assert audit.audited_ms == WIDE
     assert audit.merge({(0, 0): Fingerprint(1, 1)}, CELL_MS, 0) == {}
+
+
+class NoRows:
+    """A log without rows."""
+
+    table = SPEC
+
+    async def read(self, *_: object) -> Keys:
+        """No keys."""
+        return Keys({}, {})
+
+
+def test_what_the_audit_has_passed_is_shown() -> None:
+    """The metric is the end of the last cell that was audited, and stands while none is due."""
+
+    async def shown_at(now_ms: int) -> float | None:
+        audit, board = auditing(), Board("p", "i")
+        audit.merge({}, 2 * WIDE, 0)
+        none: Any = NoRows()
+        lanes = LaneSet(frozenset(range(LANES)), LANES)
+        view = View("1", none, none, lanes, 2 * WIDE, now_ms)
+
+        async def nothing(*_: object) -> Any:
+            return ()
+
+        tools = Tools(lambda: view, nothing, nothing, lambda _: None, nothing, nothing, board)
+        limits = Limits(lambda: DELAY_MS, lambda: 0, 600_000, 1 << 20)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(60):
+                await Auditor(audit, tools, limits).run()
+        return board.metrics.registry.get_sample_value(METRIC, {"table": SPEC.full_name})
+
+    assert run(shown_at(DELAY_MS)) == 0
+    assert run(shown_at(DELAY_MS + WIDE)) == WIDE / 1000
+    assert run(shown_at(DELAY_MS + 9 * WIDE)) == 2 * WIDE / 1000

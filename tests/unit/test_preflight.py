@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from cdcd.config.settings import KafkaSettings, Settings
+from cdcd.model.cqltype import parse
 from cdcd.model.errors import ConfigurationError, ExitCode, Fatal, Transient
-from cdcd.model.table import CdcOptions, TableSpec
+from cdcd.model.table import CdcOptions, Column, ColumnKind, TableSpec
 from cdcd.preflight import clocks, kafka, levels, postgres, scylla
 from cdcd.preflight.audit import judge_audit
 from cdcd.preflight.report import (
@@ -163,6 +164,19 @@ def test_audits_fit_the_log_and_the_topic(
     kafka = {"topic_retention_hours": hours}
     settings = Settings.model_validate({"source": source, "kafka": kafka})
     assert {finding.level for finding in judge_audit(table, settings)} == levels
+
+
+@pytest.mark.parametrize(
+    ("cql", "named"), [("time", True), ("double", True), ("int", False), ("text", False)]
+)
+def test_keys_of_which_values_are_refused_are_named(cql: str, named: bool) -> None:
+    """A key column with values that PostgreSQL's type takes for one another is named in a note, and
+    those of other types are not.
+    """
+    table = TableSpec("ks", "t", (Column("id", parse(cql), ColumnKind.PARTITION_KEY),))
+    found = scylla.judge_key(table, Settings())
+    assert [f.level for f in found] == [Level.NOTE] * named
+    assert all('ks.t: key column "id"' in f.message for f in found)
 
 
 def test_copies_are_counted_over_all_data_centres() -> None:
