@@ -19,7 +19,8 @@ from cdcd.model.table import TableSpec
 from cdcd.model.touched import touched
 from cdcd.ops.board import Board
 from cdcd.ops.retry import Backoff
-from cdcd.source.key_reader import KeyReader
+from cdcd.source.confidence import FirstPass
+from cdcd.source.key_reader import KeyReader, Seen
 from cdcd.source.lanes import streams_of
 from cdcd.source.ledger import Ledger
 from cdcd.source.listed import ListedRefreshes
@@ -69,7 +70,7 @@ class Tools:
     view: Callable[[], View | None]
     generations: Callable[[], Awaitable[tuple[Generation, ...]]]
     is_current: Callable[[str], Awaitable[bool]]
-    learn: Callable[[int], None]
+    learn: Callable[[FirstPass], None]
     publish: Callable[[Found], Awaitable[None]]
     published: Callable[[TableSpec, Window, int | None], Awaitable[frozenset[int]]]
     board: Board
@@ -101,8 +102,12 @@ class Settler:
         # A generation that was published late may begin before the frontier: the list that a pass
         # goes by is read after the pass has begun.
         generations = await self._tools.generations()
+        needed = generations_to_settle(generations, window, self._settling.horizon_ms)
+        # With tablets a stream may live on in the next generation.
+        streams = list(dict.fromkeys(s for g in needed for s in streams_of(g, view.lanes)))
+        seen = await view.keys.read(streams, view.lanes, window)
         late_rows = 0
-        async for found in self._look(view, generations, window):
+        async for found in self._look(view, streams, window, seen):
             if found.late and not await self._tools.is_current(view.version):
                 return False
             late_rows += len(found.late)
@@ -110,18 +115,15 @@ class Settler:
             self._tools.board.late(view.log.table.full_name, ages, str(number + 1))
             await self._tools.publish(found)
         if number == 0:
-            self._tools.learn(late_rows)
+            rows = sum(fingerprint.count for fingerprint in seen.cells.values())
+            self._tools.learn(FirstPass(late_rows, rows, window.start_ms, view.now_ms))
         self._settling.done(number, window)
         return True
 
     async def _look(
-        self, view: View, generations: tuple[Generation, ...], window: Window
+        self, view: View, streams: list[bytes], window: Window, seen: Seen
     ) -> AsyncIterator[Found]:
         """What is to be published of a window, as much at once as one read may bring."""
-        needed = generations_to_settle(generations, window, self._settling.horizon_ms)
-        # With tablets a stream may live on in the next generation.
-        streams = list(dict.fromkeys(s for g in needed for s in streams_of(g, view.lanes)))
-        seen = await view.keys.read(streams, view.lanes, window)
         differing = self._ledger.differing(window.start_ms, window.end_ms, seen.cells)
         unknown: set[int] = set()
         for lane, start in differing:
