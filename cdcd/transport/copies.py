@@ -36,6 +36,8 @@ from cdcd.transport.topics import lanes_topic
 
 _FETCH_RECORDS = 1000
 _FETCH_SECONDS = 0.2
+# A fetch that brings nothing tells a lane's end; a longer one is ended by what other lanes get.
+_END_WAIT_MS = 10
 # A command that dies in between must not hold up the lanes' readers for long.
 _TRANSACTION_MS = 10_000
 
@@ -59,6 +61,7 @@ class Watch:
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
                 "enable.partition.eof": True,
+                "fetch.wait.max.ms": _END_WAIT_MS,
             }
         )
         places = [TopicPartition(self._topic, lane, OFFSET_BEGINNING) for lane in range(lanes)]
