@@ -3,8 +3,8 @@
 It is as short as the settings allow as long as few rows are late. A first settling pass that finds
 more of them doubles it, and each that does not lets it shrink again: late rows are not lost, but
 they wait for that pass, so being a little slower for all is better than much slower for some, but
-not than much slower for very few. What was read before it was doubled says nothing of what it is
-now. Beyond the limit it does not follow: writers that backdate on purpose are always late.
+not than much slower for very few. Late rows of before it was doubled do not double it again, and
+beyond the limit it does not follow: writers that backdate on purpose are always late.
 """
 
 from dataclasses import dataclass

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -25,8 +26,8 @@ async def pipeline(stack: Stack) -> AsyncIterator[Pipeline]:
 
 @contextmanager
 def written(stack: Stack, pipeline: Pipeline) -> Iterator[None]:
-    """Commit to every lane ten times a second."""
-    topic, done = lanes_topic(pipeline.name), threading.Event()
+    """Commit to every lane ten times a second, from before on and to the end."""
+    topic, begun, done = lanes_topic(pipeline.name), threading.Event(), threading.Event()
 
     def write() -> None:
         names = {"bootstrap.servers": stack.kafka, "transactional.id": f"{topic}-test"}
@@ -37,14 +38,16 @@ def written(stack: Stack, pipeline: Pipeline) -> Iterator[None]:
             for lane in range(LANES):
                 producer.produce(topic, b"of another kind", b"other", lane)
             producer.commit_transaction(SECONDS_MAX)
+            begun.set()
 
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        yield
-    finally:
-        done.set()
-        writer.join()
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write)
+        try:
+            assert begun.wait(SECONDS_MAX), "nothing is written"
+            yield
+        finally:
+            done.set()
+        writing.result()
 
 
 async def test_ends_are_reached_under_writes(stack: Stack, pipeline: Pipeline) -> None:
