@@ -16,6 +16,7 @@ from cdcd.ops.retry import Backoff, retrying
 from cdcd.sink import letters
 from cdcd.sink.pool import Pool
 from cdcd.transport.dead_letter_topic import DeadLetterTopic
+from cdcd.transport.topics import Topics, dead_letter_topic
 
 log = get_logger()
 
@@ -45,6 +46,15 @@ class Carrier:
     def tell(self) -> None:
         """There are new dead letters."""
         self._told.set()
+
+    async def make_topic(self) -> None:
+        """Make the topic of dead letters if it is not there; say which of its settings are weak."""
+        name, kafka, topics = dead_letter_topic(self._pipeline), self._kafka, Topics(self._kafka)
+        await topics.make_dead_letter_topic(name)
+        facts = await topics.facts(name)
+        limits = kafka.topic_retention_hours, kafka.topic_min_insync_replicas
+        for setting in facts.letters_warnings(*limits):
+            log.warning("a topic's setting", topic=name, setting=setting)
 
     async def run(self, pause_seconds_max: float) -> None:
         """Carry what there is and what comes, for ever. Raises what is fatal for all."""

@@ -6,7 +6,7 @@ where the stage should be run again from what is saved, anything else where it s
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -35,7 +35,8 @@ from cdcd.sink.comparisons import Comparisons
 from cdcd.sink.pool import Pool, Rejected, TargetBroken
 from cdcd.sink.schema import prepare_database
 from cdcd.sink.table import Table, Tools
-from cdcd.transport.consumer import ChangeConsumer, Fetched
+from cdcd.sink.unread import Unread
+from cdcd.transport.consumer import ChangeConsumer, Fetched, group_of
 from cdcd.transport.records import Partition, Record
 from cdcd.transport.registry import Registry
 from cdcd.transport.requests import Requests
@@ -78,15 +79,6 @@ class Plan:
     tracing: "Tracing | None" = None
 
 
-async def _make_dead_letter_topic(plan: Plan) -> None:
-    name, kafka, topics = dead_letter_topic(plan.name), plan.kafka, Topics(plan.kafka)
-    await topics.make_dead_letter_topic(name)
-    facts = await topics.facts(name)
-    limits = kafka.topic_retention_hours, kafka.topic_min_insync_replicas
-    for setting in facts.letters_warnings(*limits):
-        log.warning("a topic's setting", topic=name, setting=setting)
-
-
 async def run(plan: Plan, board: Board) -> None:
     """Apply the pipeline's changes until cancelled."""
     schema = plan.postgres.target_schema
@@ -99,8 +91,8 @@ async def run(plan: Plan, board: Board) -> None:
             ChangeConsumer(plan.kafka, plan.name, plan.instance)
         )
         requests = await opened.enter_async_context(Requests(plan.kafka, plan.name, plan.lanes))
-        await _make_dead_letter_topic(plan)
         carrier = Carrier(pool, plan.kafka, plan.name, plan.instance, board)
+        await carrier.make_topic()
         tools = Tools(
             plan.name,
             schema,
@@ -145,10 +137,9 @@ class _Sink:
         self._place_after = 0.0
         self._place_attempt = 0
         self._lag_after = 0.0
-        # Topics with another number of partitions than the known one, and those that the group was
-        # asked to divide anew for.
-        self._recounted: set[tuple[str, int]] = set()
-        self._regrouped: set[tuple[str, int]] = set()
+        self._unread = Unread()
+        # Whether the group is to divide all anew, and whether the dead letters are asked for now.
+        self._divide_anew = self._asks_for_letters = False
         # Tables of which changes were left out, by topic.
         self._marked: dict[str, left_out.Mark] = {}
 
@@ -171,7 +162,8 @@ class _Sink:
         directions = self._plan.directions.now
         known = self._tables.keys() | {t.topic for t in self._found}
         self._leaving |= {t for t in known if not directions.wants(self._name(t))}
-        for topic in sorted((await self._topics.partitions()).keys() - known):
+        partitions = await self._topics.partitions()
+        for topic in sorted(partitions.keys() - known):
             name = table_of_topic(self._plan.name, topic)
             if name is not None and directions.wants(name):
                 await self._open(Table(name, topic, self._tools, self._comeback), tasks)
@@ -180,6 +172,17 @@ class _Sink:
         for table in list(self._tables.values()):
             if await table.come_back():
                 self._unplaced.add(table.topic)
+        await self._find_unread(partitions)
+
+    async def _find_unread(self, partitions: Mapping[str, int]) -> None:
+        """Have the group divide anew what nobody reads."""
+        wanted = {topic: partitions[topic] for topic in self._tables.keys() & partitions.keys()}
+        if not wanted:
+            return
+        unread = self._unread.look(wanted, await self._topics.read_by(group_of(self._plan.name)))
+        if unread:
+            log.info("nobody reads these topics: the group divides anew", topics=sorted(unread))
+            self._divide_anew = True
 
     async def _show_marks(self) -> None:
         """Have tables say of which of them changes were left out, until a copy has mended that. A
@@ -227,8 +230,7 @@ class _Sink:
             await self._commit()
 
     async def _subscribe(self) -> None:
-        recounted = self._recounted - self._regrouped
-        if not self._found and not self._leaving and not recounted:
+        if not self._found and not self._leaving and not self._divide_anew:
             if not self._tables:
                 await asyncio.sleep(BUSY_FETCH_SECONDS)
             return
@@ -237,10 +239,11 @@ class _Sink:
         for topic in self._leaving:
             self._leave(topic)
         self._leaving = set()
-        # A worker that is back soon is given what it had, so new partitions would be nobody's. That
-        # it wants another topic makes the group divide all; what it gets of that is not read.
-        more = [dead_letter_topic(self._plan.name)] if recounted else []
-        self._regrouped |= recounted
+        if self._divide_anew:
+            # Only a member that wants other topics than before makes the group divide anew; what it
+            # gets of this one is not read.
+            self._divide_anew, self._asks_for_letters = False, not self._asks_for_letters
+        more = [dead_letter_topic(self._plan.name)] if self._asks_for_letters else []
         await self._consumer.subscribe([*self._tables, *more])
 
     def _leave(self, topic: str) -> None:
@@ -326,8 +329,6 @@ class _Sink:
             known = await offsets.identify(
                 self._tools.pool, self._plan.name, table.topic, (facts.topic_id, facts.partitions)
             )
-            if known[1] != facts.partitions:
-                self._recounted.add((table.topic, facts.partitions))
             table.describe(facts.retention_seconds, self._weak(facts))
             names, found = (table.name, table.topic), left_out.Saved(saved, known)
             await left_out.check_positions(self._topics, names, facts, found, partitions)

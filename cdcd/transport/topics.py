@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from confluent_kafka import (
+    ConsumerGroupState,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -28,6 +29,7 @@ from cdcd.model.destination import Destination
 from cdcd.model.errors import ConfigurationError, Transient
 from cdcd.model.table import TableSpec
 from cdcd.transport.kafka import admin_failure, client_properties, failure
+from cdcd.transport.records import Partition
 from cdcd.transport.topic_facts import HEADERS_BYTES_MAX, RECORD_BYTES_MAX, TopicFacts
 
 _INTERNAL = "cdcd"
@@ -150,6 +152,30 @@ class Topics:
                 f"topic {name} has cleanup.policy={policy}, and forgets where the lanes stand",
                 "set it to compact",
             )
+
+    async def read_by(self, group: str) -> frozenset[Partition] | None:
+        """The partitions that members of a consumer group read; None while it divides them, or is
+        not there.
+        """
+        doing = f"describing group {group}"
+        future = self._admin.describe_consumer_groups(
+            [group], request_timeout=self._timeout_seconds
+        )[group]
+        try:
+            found = await asyncio.to_thread(future.result, self._timeout_seconds + 1)
+        except TimeoutError as error:
+            raise Transient(f"Kafka: {doing}: no answer in time") from error
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+                return None
+            raise failure(error, doing) from error
+        if found.state is not ConsumerGroupState.STABLE:
+            return None
+        return frozenset(
+            Partition(place.topic, place.partition)
+            for member in found.members
+            for place in member.assignment.topic_partitions
+        )
 
     async def facts(self, name: str) -> TopicFacts:
         """What a topic is now; one that was deleted and made again has another id."""
