@@ -3,7 +3,7 @@
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,24 @@ from tests.scenario.daemon import Daemon
 from tests.stack import Stack
 
 _number = itertools.count()
+
+# Of the end of a failed test's log, in characters.
+LOG_SHOWN = 10_000
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed scenario shows what its workers logged, and where they stand now."""
+    report = yield
+    place = getattr(item, "funcargs", {}).get("place")
+    if report.failed and isinstance(place, Place):
+        for number, daemon in enumerate(place.daemons):
+            report.sections.append((f"log of worker {number}", daemon.output[-LOG_SHOWN:]))
+            standing = json.dumps(daemon.get("/status")[1], indent=1)
+            report.sections.append((f"status of worker {number}", standing))
+    return report
 
 
 @contextmanager

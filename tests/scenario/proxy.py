@@ -36,6 +36,10 @@ class Cable:
                 other.sendall(data)
         for end in (one, other):
             self._open.discard(end)
+            # The other thread may wait for more of it, and closing alone would not be seen by
+            # either peer before that wait ends.
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
             end.close()
 
     def pull(self) -> None:

@@ -27,8 +27,9 @@ CHANGES_PER_SECOND = 400
 KEYS = 5000
 CUTS = 6
 POOL = PostgresSettings(dsn=SecretStr("")).pool_connections_max
-# What an allocator may keep of a busier moment; an hour of 100 bytes lost a change is far more.
-MEMORY_GROWTH_MAX = 0.06
+# What an allocator may keep of a busier moment; an hour of 100 bytes lost a change is far more. In
+# a minute nothing adds up, while much happens for the first time: only what runs away is seen.
+MEMORY_GROWTH_MAX = 0.06 if SECONDS >= 600 else 0.5
 
 
 @dataclass(frozen=True, slots=True)
