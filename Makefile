@@ -80,7 +80,7 @@ bench-cpu: $(VENV)/.made ## CPU time of each step that a change goes through; ne
 bench-catchup: $(VENV)/.made ## A backlog caught up with: rate, CPU and memory; CDCD_BENCH_CHANGES
 	@$(BIN)/python -m tests.bench.catchup
 
-race: $(VENV)/.made ## cdcd against Kafka Connect, in .local/race.json; CDCD_RACE_CHANGES, _ROUNDS
+race: $(VENV)/.made ## cdcd against what it replaces, in .local/race.json; CDCD_RACE_CHANGES, _ROUNDS
 	@$(BIN)/python -m tests.bench.race
 
 race-page: $(VENV)/.made ## Make docs/RACE.md of what the race found

@@ -21,7 +21,7 @@ from cassandra.concurrent import execute_concurrent
 
 from tests import stack as local
 from tests.bench import work
-from tests.bench.latency import cpu_seconds
+from tests.bench.latency import cpu_seconds, peak_mb
 from tests.scenario.conftest import Place, connected
 from tests.scenario.daemon import Daemon, wait_until
 
@@ -49,13 +49,6 @@ def fill_with(session: Session, keyspace: str, changes: Iterable[work.Change]) -
         done = execute_concurrent(session, left, concurrency=_AT_ONCE, raise_on_first_error=False)
         left = [one for one, (ok, _) in zip(left, done, strict=True) if not ok]
     assert not left, f"the source did not take {len(left)} changes"
-
-
-def peak_mb(pid: int) -> float:
-    """The most memory that a process has held."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    kib = next(line.split()[1] for line in lines if line.startswith("VmHWM"))
-    return round(int(kib) / 1024, 1)
 
 
 @dataclass
@@ -92,11 +85,14 @@ class Arm:
         daemon.stop()
         return seconds
 
-    def catch_up(self, changes: int, start_up: float) -> dict[str, float]:
-        """Run until all changes are done."""
-        daemon = self.daemon()
+    def catch_up(self, changes: int, start_up: float, dsn: str | None = None) -> dict[str, float]:
+        """Run until all changes are done; timed from the first one that comes out of the stage, of
+        both stages from the first one in Kafka.
+        """
+        first = "published" if self.stage == "all" else self.counted
+        daemon = self.daemon(dsn)
         daemon.start()
-        wait_until(lambda: done(daemon, self.counted) > 0, "a first change", WAIT_SECONDS)
+        wait_until(lambda: done(daemon, first) > 0, "a first change", WAIT_SECONDS)
         began, before = time.monotonic(), done(daemon, self.counted)
         wait_until(lambda: done(daemon, self.counted) >= changes, "all changes", WAIT_SECONDS)
         seconds = time.monotonic() - began

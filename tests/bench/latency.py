@@ -15,8 +15,10 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 from cassandra.cluster import Session
@@ -44,6 +46,30 @@ class Times:
     applied: dict[int, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Road:
+    """What brings changes to PostgreSQL: the topic and the table that it fills. `start` gives its
+    process id once it runs.
+    """
+
+    topic: str
+    table: str
+    start: Callable[[], int]
+    stop: Callable[[], object]
+
+
+def road_of_cdcd(place: Place) -> Road:
+    """`cdcd run` with both stages."""
+    daemon = place.daemon("--table", f"{place.name}.bench")
+
+    def start() -> int:
+        daemon.start()
+        daemon.wait_ready()
+        return daemon.pid
+
+    return Road(f"{place.name}.{place.name}.bench", f'"{place.schema}".bench', start, daemon.stop)
+
+
 def write(
     session: Session, statement: PreparedStatement, times: Times, rate: int, total: int
 ) -> None:
@@ -57,7 +83,7 @@ def write(
         future.add_callback(lambda _, n=number: times.written.__setitem__(n, time.monotonic()))
 
 
-def follow_topic(place: Place, times: Times, total: int, done: threading.Event) -> None:
+def follow_topic(place: Place, topic: str, times: Times, total: int, done: threading.Event) -> None:
     """Note when each record becomes visible to a reader of committed records."""
     consumer = Consumer(
         {
@@ -68,7 +94,6 @@ def follow_topic(place: Place, times: Times, total: int, done: threading.Event) 
             "fetch.wait.max.ms": 10,
         }
     )
-    topic = f"{place.name}.{place.name}.bench"
     wait_until(lambda: topic in consumer.list_topics(timeout=5).topics, "the topic")
     partitions = consumer.list_topics(topic, timeout=5).topics[topic].partitions
     consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
@@ -84,10 +109,11 @@ def follow_topic(place: Place, times: Times, total: int, done: threading.Event) 
     consumer.close()
 
 
-async def follow_table(place: Place, times: Times, total: int, done: threading.Event) -> None:
+async def follow_table(
+    place: Place, table: str, times: Times, total: int, done: threading.Event
+) -> None:
     """Note when each row's newest change becomes visible in PostgreSQL."""
     connection = await asyncpg.connect(place.stack.postgres)
-    table = f'"{place.schema}".bench'
     # What looks must not take the cores from what it looks at: each look is by an index, for what
     # was not seen yet.
     unseen, newest, is_indexed, moved = 0, -1, False, time.monotonic()
@@ -124,28 +150,34 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def measure(place: Place, rate: int, total: int) -> dict[str, object]:
-    """One run."""
-    place.execute(
-        "CREATE TABLE $ks.bench (id int PRIMARY KEY, n int, v text) WITH cdc = {'enabled': true}"
-    )
-    daemon = place.daemon("--table", f"{place.name}.bench")
-    daemon.start()
-    daemon.wait_ready()
+def peak_mb(pid: int) -> float:
+    """The most memory that a process has held."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    kib = next(line.split()[1] for line in lines if line.startswith("VmHWM"))
+    return round(int(kib) / 1024, 1)
+
+
+CREATE = "CREATE TABLE $ks.bench (id int PRIMARY KEY, n int, v text) WITH cdc = {'enabled': true}"
+
+
+def measure(place: Place, rate: int, total: int, road: Road) -> dict[str, Any]:
+    """One run, on the table that CREATE makes."""
+    pid = road.start()
     times, done = Times(), threading.Event()
+    following = (times, total, done)
     readers = [
-        threading.Thread(target=follow_topic, args=(place, times, total, done)),
-        threading.Thread(target=lambda: asyncio.run(follow_table(place, times, total, done))),
+        threading.Thread(target=follow_topic, args=(place, road.topic, *following)),
+        threading.Thread(target=lambda: asyncio.run(follow_table(place, road.table, *following))),
     ]
     for reader in readers:
         reader.start()
     statement = place.session.prepare(f"INSERT INTO {place.name}.bench (id, n, v) VALUES (?, ?, ?)")
-    before = cpu_seconds(daemon.pid)
+    before = cpu_seconds(pid)
     write(place.session, statement, times, rate, total)
     ends = time.monotonic() + 60
     while time.monotonic() < ends and any(reader.is_alive() for reader in readers):
         time.sleep(0.1)
-    cpu = cpu_seconds(daemon.pid) - before
+    cpu, peak = cpu_seconds(pid) - before, peak_mb(pid)
     done.set()
     for reader in readers:
         reader.join()
@@ -157,6 +189,7 @@ def measure(place: Place, rate: int, total: int) -> dict[str, object]:
         "to_kafka_seconds": summary(times.written, times.published, total),
         "to_postgres_seconds": summary(times.written, times.applied, total),
         "daemon_cpu_us_per_change": round(cpu / total * 1e6, 1),
+        "daemon_peak_mb": peak,
     }
 
 
@@ -168,7 +201,9 @@ def main() -> None:
         place = Place(stack, session, Path(folder), f"bench{os.getpid()}")
         place.begin()
         try:
-            print(json.dumps(measure(place, rate, rate * seconds), indent=2))
+            place.execute(CREATE)
+            found = measure(place, rate, rate * seconds, road_of_cdcd(place))
+            print(json.dumps(found, indent=2))
         finally:
             place.end()
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from cassandra.concurrent import execute_concurrent_with_args
 
 from tests import stack as local
-from tests.bench.latency import Times, follow_table, follow_topic, summary
+from tests.bench.latency import Times, follow_table, follow_topic, road_of_cdcd, summary
 from tests.bench.verify import FILL_TRIES
 from tests.scenario.conftest import Place, connected
 from tests.scenario.copies import backfill
@@ -67,14 +67,13 @@ def measure(place: Place, rows: int, rate: int) -> None:
     fill(place, rows)
     scanned = rows / scan(place)
     place.execute("ALTER TABLE $ks.bench WITH cdc = {'enabled': true}")
-    table = f"{place.name}.bench"
-    daemon = place.daemon("--table", table)
-    daemon.start()
-    daemon.wait_ready()
+    table, road = f"{place.name}.bench", road_of_cdcd(place)
+    road.start()
     times, ending, done = Times(), threading.Event(), threading.Event()
+    following = (times, TOTAL_MAX, done)
     threads = [
-        threading.Thread(target=follow_topic, args=(place, times, TOTAL_MAX, done)),
-        threading.Thread(target=lambda: asyncio.run(follow_table(place, times, TOTAL_MAX, done))),
+        threading.Thread(target=follow_topic, args=(place, road.topic, *following)),
+        threading.Thread(target=lambda: asyncio.run(follow_table(place, road.table, *following))),
         threading.Thread(target=write, args=(place, times, rows, rate, ending)),
     ]
     for thread in threads:

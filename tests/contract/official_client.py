@@ -28,14 +28,14 @@ TARGET = ROOT / ".deps" / "rust_client"
 BUILD_SECONDS_MAX = 1200
 
 
-def build(say: Callable[[str], object]) -> Path:
-    """Compiles the client, if its source is newer than the program, and returns the program."""
+def build(say: Callable[[str], object], name: str = "cdc-rows", profile: str = "release") -> Path:
+    """Compiles a program of the client's, if its source is newer, and returns the program."""
     cargo = shutil.which("cargo")
     if cargo is None:
         pytest.skip("cargo (Rust) is not installed")
     say(f"compiling {SOURCE.name} into {TARGET}, minutes the first time")
     done = subprocess.run(
-        [cargo, "build", "--release", "--locked"],
+        [cargo, "build", "--profile", profile, "--locked", "--bin", name],
         cwd=SOURCE,
         env=os.environ | {"CARGO_TARGET_DIR": str(TARGET)},
         stderr=subprocess.PIPE,
@@ -44,7 +44,7 @@ def build(say: Callable[[str], object]) -> Path:
         check=False,
     )
     assert done.returncode == 0, f"cargo build failed:\n{done.stderr}"
-    return TARGET / "release" / "cdc-rows"
+    return TARGET / profile / name
 
 
 class OfficialClient:

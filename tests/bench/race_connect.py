@@ -1,0 +1,192 @@
+"""The race's arms on Kafka Connect with ScyllaDB's source connector: source half and whole road.
+
+The connector reads the same log as cdcd. What it publishes is counted by the offsets of its topic;
+how far the whole road has come is seen by the rows of the marks in PostgreSQL. Rows that differ at
+the end are counted as they are: that log has no post-images, so a partial update can leave nulls.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import asyncpg
+from confluent_kafka import Consumer, TopicPartition
+
+from tests.bench.connect_worker import (
+    ConnectWorker,
+    NotHad,
+    Properties,
+    jdbc_sink,
+    scylla_source,
+    source_plugin,
+)
+from tests.bench.latency import Road, cpu_seconds, peak_mb
+from tests.bench.race_sink import (
+    MARK_ROWS,
+    MARKS,
+    WAIT_SECONDS,
+    WARM_UP_SHARE,
+    Row,
+    differences,
+    in_new_database,
+)
+from tests.scenario.conftest import Place
+from tests.stack import Stack
+
+# The topic is at its end when nothing came for so long; windows of a second are never that far
+# apart.
+QUIET_SECONDS = 20.0
+_POLL_SECONDS = 0.05
+
+
+class Sample(NamedTuple):
+    """How many records there are, and the CPU seconds spent so far."""
+
+    at: float
+    records: int
+    cpu: float
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """What the arms run: the plugin, and where."""
+
+    place: Place
+    plugins: Path
+
+    def worker(self, name: str, *connectors: Properties) -> ConnectWorker:
+        """A worker that runs."""
+        worker = ConnectWorker(self.place.stack, self.place.folder, name)
+        worker.start(*connectors, plugins=(self.plugins,))
+        return worker
+
+
+def had(place: Place) -> Connect:
+    """The source connector. Raises NotHad."""
+    return Connect(place, source_plugin(place.folder))
+
+
+async def source_of_connect(given: Connect, changes: int, number: int) -> dict[str, Any]:
+    """Log to Kafka, timed between the share of warm-up and the last record. Raises NotHad."""
+    place, prefix = given.place, f"{given.place.name}_cs{number}"
+    source = scylla_source(place.stack, prefix, f"{place.name}.bench")
+    # A delete is one record here, not two.
+    worker = given.worker(prefix, source | {"tombstones.on.delete": "false"})
+    try:
+        samples = list(_samples(place.stack, f"{prefix}.{place.name}.bench", worker))
+        peak = peak_mb(worker.pid)
+    finally:
+        worker.stop()
+    return figures_of(samples, changes) | {"peak_mb": peak}
+
+
+def _samples(stack: Stack, topic: str, worker: ConnectWorker) -> list[Sample]:
+    consumer = Consumer({"bootstrap.servers": stack.kafka, "group.id": topic})
+    samples, ends, moved = [Sample(0.0, 0, 0.0)], time.monotonic() + WAIT_SECONDS, 0.0
+    try:
+        while time.monotonic() < ends:
+            now, records = time.monotonic(), _records(consumer, topic)
+            if records > samples[-1].records:
+                samples.append(Sample(now, records, cpu_seconds(worker.pid)))
+                moved = now
+            elif moved and now - moved > QUIET_SECONDS:
+                return samples
+            if why := worker.failure():
+                raise NotHad(why)
+            time.sleep(_POLL_SECONDS)
+    finally:
+        consumer.close()
+    raise NotHad(f"after {WAIT_SECONDS} s it was not at its end: {samples[-1].records} records")
+
+
+def _records(consumer: Consumer, topic: str) -> int:
+    found = consumer.list_topics(timeout=5).topics.get(topic)
+    partitions = [TopicPartition(topic, number) for number in found.partitions] if found else []
+    return sum(consumer.get_watermark_offsets(p, timeout=5)[1] for p in partitions)
+
+
+def figures_of(samples: Sequence[Sample], changes: int) -> dict[str, Any]:
+    """Rate and cost behind the warm-up."""
+    last = samples[-1]
+    share = WARM_UP_SHARE / (1 + WARM_UP_SHARE)
+    first = next(sample for sample in samples if sample.records >= last.records * share)
+    records = last.records - first.records
+    if records == 0:
+        raise NotHad("all of its records came at once: too few changes to time it")
+    return {
+        "changes_per_second": round(records / (last.at - first.at)),
+        "cpu_us_per_change": round((last.cpu - first.cpu) / records * 1e6, 1),
+        "changes_missing": changes - last.records,
+    }
+
+
+async def road_of_connect(
+    given: Connect, changes: int, truth: dict[int, Row], number: int
+) -> dict[str, Any]:
+    """Log to PostgreSQL with both connectors in one worker, timed from the first mark's last row
+    to the second's. Raises NotHad.
+    """
+    place, prefix = given.place, f"{given.place.name}_cr{number}"
+    between = round(changes / (1 + WARM_UP_SHARE))
+
+    async def run(dsn: str) -> dict[str, Any]:
+        worker = given.worker(prefix, *_both(place.stack, prefix, f"{place.name}.bench", dsn))
+        connection = await asyncpg.connect(dsn)
+        try:
+            await _marked(connection, worker.failure, MARKS[0])
+            began, cpu = time.monotonic(), cpu_seconds(worker.pid)
+            await _marked(connection, worker.failure, MARKS[1])
+            seconds, cpu = time.monotonic() - began, cpu_seconds(worker.pid) - cpu
+            return {
+                "changes_per_second": round(between / seconds),
+                "cpu_us_per_change": round(cpu / between * 1e6, 1),
+                "peak_mb": peak_mb(worker.pid),
+                "rows_that_differ": await differences(connection, truth, "bench"),
+            }
+        finally:
+            worker.stop()
+            await connection.close()
+
+    return await in_new_database(place, prefix, run)
+
+
+def _both(stack: Stack, prefix: str, table: str, dsn: str) -> tuple[Properties, Properties]:
+    source = scylla_source(stack, prefix, table)
+    return source, jdbc_sink(f"{prefix}.{table}", dsn, "bench", flatten=True)
+
+
+async def _marked(
+    connection: asyncpg.Connection, failure: Callable[[], str | None], first: int
+) -> None:
+    query = "SELECT count(*) FROM bench WHERE id >= $1 AND id < $2"
+    ends = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < ends:
+        try:
+            if await connection.fetchval(query, first, first + MARK_ROWS) == MARK_ROWS:
+                return
+        except asyncpg.UndefinedTableError:
+            pass
+        if why := failure():
+            raise NotHad(why)
+        await asyncio.sleep(_POLL_SECONDS)
+    raise NotHad(f"after {WAIT_SECONDS} s the rows of a mark were not there")
+
+
+def road(given: Connect, own: Place) -> Road:
+    """The road that `latency.measure` takes through Connect, from a table of its own."""
+    prefix, started = f"{own.name}_cl", list[ConnectWorker]()
+
+    def start() -> int:
+        both = _both(own.stack, prefix, f"{own.name}.bench", own.stack.postgres)
+        source, sink = both[0], both[1] | {"collection.name.format": f"{own.schema}_bench"}
+        started.append(given.worker(prefix, source, sink))
+        return started[0].pid
+
+    def stop() -> None:
+        for worker in started:
+            worker.stop()
+
+    return Road(f"{prefix}.{own.name}.bench", f'"{own.schema}_bench"', start, stop)

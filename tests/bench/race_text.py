@@ -1,0 +1,142 @@
+"""What the race's page says around its figures; `{…}` are fields of the document."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of the road: what it is, who ran it, what its ratios say, and how fair it is."""
+
+    title: str
+    text: str
+    arms: Mapping[str, str]
+    short: Mapping[str, str]
+    # Sentences by the ratio that they name.
+    ratios: Mapping[str, str]
+    fair: str
+
+
+HEAD = """\
+# The race
+
+`make race` runs cdcd against what it replaces, on one machine, in one run, on the same log, broker
+and PostgreSQL. `make race-page` makes this page of what it found.
+
+{waiting:,} changes of the reference work wait in one log: eight columns, 50,000 keys; half inserts,
+four in ten updates of three columns, one in ten deletes. The arms of a part ran in turn, in
+{rounds} rounds; a figure is the median of its runs. The machine has {cores} cores, which the
+servers share, and its load was {load_before} before the race and {load} at its end, the race's own
+included. The servers are the [local stack](../compose.yaml)'s; in ScyllaDB's place is a stand-in.
+CPU is the user and system time of the process itself, and one µs for each change is one CPU-second
+for a million of them.
+
+The widest difference between two runs of one arm was {noise} of its rate. Less than that says
+nothing, and where others use the cores too, rates say little at all: trust CPU more.
+
+![Changes a second, CPU and memory of the arms](race.svg)
+"""
+
+_CDCD = "cdcd"
+_BOTH = {_CDCD: _CDCD, "connect": "Kafka Connect, ScyllaDB's connector and Debezium's JDBC sink"}
+_BOTH_SHORT = {_CDCD: _CDCD, "connect": "Kafka Connect"}
+
+_FAIR_READING = """\
+- Both read the same closed range of the same log, in pages of 5,000 rows, and find the same number
+  of changes, or the race stops.
+- The Rust client (crate `scylla-cdc`, compiled for speed, on all cores) gets all of the range as
+  one window: it asks for nothing twice and never sleeps. It hands over decoded log rows, which are
+  counted and dropped.
+- cdcd reads window after window, none of more than 10,000 rows, as it does in service, to hold
+  little in memory. It also joins rows to changes of whole statements, checks that these are
+  complete, hashes each partition's key, and tells unset from null.
+- Neither publishes anything: this is what reading costs, and not a replicator.
+"""
+
+_FAIR_SOURCE = """\
+- cdcd publishes exactly once, with fingerprints of what it published. A connector publishes at
+  least once; its first third is warm-up and is not timed.
+"""
+
+_FAIR_SINK = """\
+- Both apply the same changes in the same order, each run to an empty database of its own.
+- cdcd reads its own records. Debezium's sink gets flat whole rows and tombstones in Avro, which is
+  what its flattening transform leaves, in fewer bytes: ScyllaDB's own connector does not give it
+  whole rows, and partial ones would make it write nulls where nothing was changed. So the work of
+  merging a partial update is cdcd's alone.
+- Debezium's sink runs with the settings that were best here: one task, upserts merged by key in
+  batches of 3,000, fetches of 6,000, rewritten batches, {connect_heap} of heap. It makes its table
+  itself.
+- The work decides much: of upserts alone, a million of them on an idle machine, Debezium's sink was
+  measured at 46,000 changes/s and 15 µs. Here one change in ten is a delete.
+"""
+
+_FAIR_CATCH_UP = """\
+- The later readings that settle the log are at another time, and are not in it.
+- The servers' own CPU is in no figure, but the cores are theirs too: `make limits` measures what
+  they can do alone.
+"""
+
+_FAIR_STEADY = """\
+- Writer and watchers run on the same cores.
+- Kafka Connect, where it ran, reads windows of a second, a second behind the clock; its defaults
+  are thirty times that.
+"""
+
+PARTS = {
+    "reading": Part(
+        "Log to decoded changes",
+        "All of the log, by a process that does nothing else; its first run is dropped.",
+        {_CDCD: _CDCD, "rust": "The official Rust client"},
+        {_CDCD: _CDCD, "rust": "Rust client"},
+        {
+            "source": "cdcd's rate is **{ratio}** times the Rust client's,",
+            "source_cpu": "the Rust client's CPU is **{ratio}** times cdcd's,",
+            "source_memory": "and its memory **{ratio}** times.",
+        },
+        _FAIR_READING,
+    ),
+    "source": Part(
+        "Log to Kafka",
+        "With the source stage alone, from the first change that is published to the last.",
+        {_CDCD: "cdcd, source stage", "connect": "ScyllaDB's source connector on Kafka Connect"},
+        {_CDCD: _CDCD, "connect": "ScyllaDB's connector"},
+        {
+            "to_kafka": "cdcd's rate is **{ratio}** times the connector's,",
+            "to_kafka_cpu": "the connector's CPU **{ratio}** times cdcd's.",
+        },
+        _FAIR_SOURCE,
+    ),
+    "sink": Part(
+        "Kafka to PostgreSQL",
+        "{between_marks:,} changes in one partition, between two marks in the topic, behind\n"
+        "{warm_up:,} changes of warm-up; Java gets these again and again, up to\n"
+        "{warm_up_of_java:,}, to compile what it runs most. Memory is the peak of the whole run.",
+        {_CDCD: "cdcd, sink stage", "connect": "Debezium's JDBC sink on Kafka Connect"},
+        {_CDCD: _CDCD, "connect": "Debezium on Connect"},
+        {
+            "sink": "cdcd's rate is **{ratio}** times Debezium's,",
+            "cpu": "Debezium's CPU is **{ratio}** times cdcd's,",
+            "memory": "its memory **{ratio}** times.",
+        },
+        _FAIR_SINK,
+    ),
+    "catch_up": Part(
+        "The whole road, a waiting log",
+        "Log to PostgreSQL, both stages in one process, from the first change that is in Kafka\n"
+        "to the last one in PostgreSQL.",
+        _BOTH,
+        _BOTH_SHORT,
+        {"catch_up": "cdcd's rate is **{ratio}** times Kafka Connect's."},
+        _FAIR_CATCH_UP,
+    ),
+    "steady": Part(
+        "The whole road, a steady rate",
+        "For {steady_seconds} s, of which the first half is warm-up. Times are from the\n"
+        "acknowledged write to the row that another connection sees.",
+        _BOTH,
+        _BOTH_SHORT,
+        {"p95": "Kafka Connect's p95 is **{ratio}** times cdcd's."},
+        _FAIR_STEADY,
+    ),
+}
