@@ -4,9 +4,9 @@
 
 CDCD_DRILL_ROUNDS sets how many rounds each kind has, CDCD_DRILL_KILLS those of the kill drill.
 Starts the local stack if need be. What each has left is judged by the independent checker too, and
-taken away where nothing was found. Writes `.local/drills.json`, and the table in docs/DRILLS.md
-once every kind was held. Ends with 1 unless nothing was lost or doubled, and a killed worker was
-back within five seconds 95 times of 100.
+taken away where nothing was found. Writes `.local/drills.json`, where kinds that are not named stay
+as they were, and the table in docs/DRILLS.md once it has every kind. Ends with 1 unless nothing was
+lost or doubled, and a killed worker was back within five seconds 95 times of 100.
 """
 
 import json
@@ -78,16 +78,18 @@ def table(results: Sequence[dict[str, Any]]) -> str:
 def main(kinds: Sequence[str]) -> int:
     """Hold them one after the other; gives the exit code."""
     stack = local.load()
-    results = []
+    before = json.loads(RESULTS.read_text()) if kinds and RESULTS.exists() else []
+    found_of = {found["drill"]: found for found in before}
     for kind in kinds or KINDS:
         print(f"==> {kind}: {KINDS[kind].does}", file=sys.stderr, flush=True)
-        results.append(hold(stack, kind))
+        found_of[kind] = hold(stack, kind)
         # After each, so that an interrupted run has said what it knows.
-        RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+        RESULTS.write_text(json.dumps(list(found_of.values()), indent=2) + "\n")
+    results = [found_of[kind] for kind in KINDS if kind in found_of]
     bad = [found for found in results if not is_clean(found) or is_slow(found)]
     if not bad:
         print(table(results))
-        if not kinds:
+        if len(results) == len(KINDS):
             PAGE.write_text(_TABLE.sub(lambda _: table(results), PAGE.read_text()))
     for found in bad:
         print(f"{found['drill']}: {found}", file=sys.stderr)
