@@ -61,6 +61,7 @@ class SinkWorld:
         # How the group divides the partitions, and how often it has.
         self.generation = 0
         self.owners: dict[int, int] = {}
+        self._nobodys: set[int] = set()
         # Guards of the database, for tests to take away.
         self.compares = True
         self.asks_first = True
@@ -80,10 +81,19 @@ class SinkWorld:
         self.events[number][offset] = event
         self.ends[number] = offset + self.chance.choice([1, 1, 1, 2])
 
-    def rebalance(self, workers: int) -> None:
-        """Give each partition to a worker; those who had it go on until they hear of it."""
+    def rebalance(self, workers: int, *, of_all: bool = False) -> None:
+        """Give each partition to a worker; those who had it go on until they hear of it.
+
+        At times one is left to nobody, as when a worker is given what it had before it knew of all.
+        It stays so until a member asks anew.
+        """
         self.generation += 1
-        self.owners = {n: self.chance.randrange(workers) for n in range(PARTITIONS)}
+        if of_all:
+            self._nobodys.clear()
+        elif not self.is_calm and self.chance.random() < 0.3:
+            self._nobodys.add(self.chance.randrange(PARTITIONS))
+        somebodys = sorted(set(range(PARTITIONS)) - self._nobodys)
+        self.owners = {n: self.chance.randrange(workers) for n in somebodys}
 
     async def pause(self, most_seconds: float = 0.05) -> None:
         """Something takes a while."""
@@ -167,10 +177,12 @@ class FakeConsumer:
         self._generation = -1
         self._positions: dict[int, int] = {}
         self._paused: set[int] = set()
+        self._is_member = False
 
     async def subscribe(self, _: Iterable[str]) -> None:
-        """The group divides anew."""
-        self._world.rebalance(2)
+        """The group divides anew, all of it where a member asks that has asked before."""
+        self._world.rebalance(2, of_all=self._is_member)
+        self._is_member = True
 
     async def fetch(self, records_max: int, wait_seconds: float) -> Fetched:
         """Records that may come late and twice, and what the group has decided."""
@@ -231,6 +243,13 @@ class FakeTopics:
         """How many partitions it has."""
         await self._world.trouble(0.1)
         return {TOPIC: PARTITIONS}
+
+    async def read_by(self, _: str) -> frozenset[Partition] | None:
+        """What is somebody's; at times the group is just dividing it."""
+        await self._world.trouble(0.1)
+        if self._world.chance.random() < 0.2:
+            return None
+        return frozenset(Partition(TOPIC, number) for number in self._world.owners)
 
     async def facts(self, _: str) -> TopicFacts:
         """It is as cdcd made it, and always the same one."""
