@@ -12,6 +12,7 @@ from cdcd.model.change import ChangeEvent
 from cdcd.model.fingerprint import AUDIT_CELL_MS, Cell, Fingerprint, Merged, cell_of
 from cdcd.model.lane import lane_of
 from cdcd.model.position import Position, Window
+from cdcd.source.told import by_lane
 from cdcd.source.touched import hash_of
 from cdcd.source.windows import retained_from
 
@@ -44,15 +45,15 @@ def with_audit(position: Position) -> Position:
 
 @dataclass
 class Seen:
-    """What a reading of a wide cell has seen so far, by lane."""
+    """What a reading of a wide cell has seen so far, by lane and narrow cell."""
 
     start_ms: int
-    lanes: dict[int, Fingerprint] = field(default_factory=dict)
+    cells: dict[Cell, Fingerprint] = field(default_factory=dict)
 
     def add(self, cells: Mapping[Cell, Fingerprint]) -> None:
         """Take in a part of it."""
-        for (lane, _), fingerprint in cells.items():
-            self.lanes[lane] = self.lanes.get(lane, Fingerprint()) + fingerprint
+        for cell, fingerprint in cells.items():
+            self.cells[cell] = self.cells.get(cell, Fingerprint()) + fingerprint
 
 
 class Auditing:
@@ -136,13 +137,13 @@ class Auditing:
 
     def differing(self, seen: Seen) -> list[int]:
         """The lanes in which a reading of a cell saw other rows than were published."""
-        start = seen.start_ms
-        lanes = {lane for lane, at in self._merged if at == start} | seen.lanes.keys()
+        start, found = seen.start_ms, by_lane(seen.cells)
+        lanes = {lane for lane, at in self._merged if at == start} | found.keys()
         return sorted(
             lane
             for lane in lanes
             if self._counts((lane, start))
-            and self.published((lane, start)).fingerprint != seen.lanes.get(lane, Fingerprint())
+            and self.published((lane, start)).fingerprint != found.get(lane, Fingerprint())
         )
 
     def done(self, window: Window) -> None:

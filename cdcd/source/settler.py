@@ -7,12 +7,12 @@ between two stops, the next one finds the rest: what was published is in the fin
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from cdcd.model.change import ChangeEvent
 from cdcd.model.errors import Transient
-from cdcd.model.fingerprint import CELL_MS
+from cdcd.model.fingerprint import CELL_MS, PublishedRow, TakePublished
 from cdcd.model.lane import LaneSet
 from cdcd.model.position import Generation, Window
 from cdcd.model.table import TableSpec
@@ -63,8 +63,8 @@ class View:
 
 @dataclass(frozen=True)
 class Tools:
-    """What a settler works with; `published` reads the hashes of a table's published rows with
-    times of a window back from where they went, of those that went there by a time (None: by now).
+    """What a settler works with; `published` reads a table's published rows with times of a window
+    back from where they went, of those that went there by a time (None: by now).
     """
 
     view: Callable[[], View | None]
@@ -72,7 +72,7 @@ class Tools:
     is_current: Callable[[str], Awaitable[bool]]
     learn: Callable[[FirstPass], None]
     publish: Callable[[Found], Awaitable[None]]
-    published: Callable[[TableSpec, Window, int | None], Awaitable[frozenset[int]]]
+    published: Callable[[TableSpec, Window, int | None, TakePublished], Awaitable[None]]
     board: Board
 
 
@@ -112,8 +112,8 @@ class Settler:
                 return False
             late_rows += len(found.late)
             ages = [view.now_ms / 1000 - e.time_us / 1_000_000 for e in found.late]
-            self._tools.board.late(view.log.table.full_name, ages, str(number + 1))
             await self._tools.publish(found)
+            self._tools.board.late(view.log.table.full_name, ages, str(number + 1))
         if number == 0:
             rows = sum(fingerprint.count for fingerprint in seen.cells.values())
             self._tools.learn(FirstPass(late_rows, rows, window.start_ms, view.now_ms))
@@ -129,8 +129,7 @@ class Settler:
         for lane, start in differing:
             known = self._ledger.hashes(start)
             if known is None:
-                cell = Window(start, start + CELL_MS)
-                known = await self._tools.published(view.log.table, cell, None)
+                known = await self._published(view, Window(start, start + CELL_MS))
             unknown |= set(seen.hashes.get((lane, start), ())) - known
         if not unknown and not self._listed.any_behind(window.start_ms):
             return
@@ -144,6 +143,16 @@ class Settler:
             }
             if late or again:
                 yield Found(late, tuple(again.items()))
+
+    async def _published(self, view: View, window: Window) -> frozenset[int]:
+        """The hashes of what was published of a window."""
+        hashes: set[int] = set()
+
+        async def take(rows: Sequence[PublishedRow]) -> None:
+            hashes.update(row.row_hash for row in rows)
+
+        await self._tools.published(view.log.table, window, None, take)
+        return frozenset(hashes)
 
 
 async def repeated(step: Callable[[], Awaitable[bool]]) -> None:

@@ -15,6 +15,7 @@ from cdcd.config.settings import SourceSettings
 from cdcd.model.change import Batch
 from cdcd.model.destination import Destination
 from cdcd.model.errors import TableStopped, Transient
+from cdcd.model.fingerprint import TakePublished
 from cdcd.model.lane import Assignment, LanesLost
 from cdcd.model.position import Generation, Window
 from cdcd.model.refresh import Request
@@ -64,10 +65,10 @@ class Lanes(Protocol):
         """What is saved now for the lanes of the assignment. Raises LanesLost, Transient."""
 
     async def published(
-        self, table: TableSpec, window: Window, until_ms: int | None
-    ) -> frozenset[int]:
-        """The hashes of the table's published rows with times of a window, read back; of those
-        that were published by a time, unless it is None.
+        self, table: TableSpec, window: Window, until_ms: int | None, take: TakePublished
+    ) -> None:
+        """Hand on the table's published rows with times of a window, read back; of those that were
+        published by a time, unless it is None.
         """
 
     async def publish(self, assignment: Assignment, batches: Sequence[Batch]) -> None:

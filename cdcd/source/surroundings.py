@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from cdcd.config.settings import SourceSettings
 from cdcd.model.change import Batch
 from cdcd.model.destination import Destination
-from cdcd.model.fingerprint import Cell, Fingerprint, Merged
+from cdcd.model.fingerprint import Cell, Fingerprint, Merged, TakePublished
 from cdcd.model.lane import LaneSet
 from cdcd.model.position import Generation, Position, Window
 from cdcd.model.refresh import Listed
@@ -33,8 +33,8 @@ async def _unknown(_: TableSpec) -> Destination | None:
 @dataclass(frozen=True)
 class Surroundings:
     """Clients, limits and ways out. `generations` reads a table's list anew, `prepare` makes ready
-    for a table's changes, `hand_on` queues a batch for publishing, `published` reads back the
-    hashes of published rows, `full_rows` says whose changes are to come with whole rows, and
+    for a table's changes, `hand_on` queues a batch for publishing, `published` reads back
+    published rows, `full_rows` says whose changes are to come with whole rows, and
     `destination` where they go.
     """
 
@@ -49,7 +49,7 @@ class Surroundings:
     generations: Callable[[SourceTable], Awaitable[tuple[Generation, ...]]]
     prepare: Callable[[TableSpec], Awaitable[None]]
     hand_on: Callable[[Batch], Awaitable[None]]
-    published: Callable[[TableSpec, Window, int | None], Awaitable[frozenset[int]]]
+    published: Callable[[TableSpec, Window, int | None, TakePublished], Awaitable[None]]
     full_rows: Callable[[str], bool] = _never
     destination: Callable[[TableSpec], Awaitable[Destination | None]] = _unknown
 

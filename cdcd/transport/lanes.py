@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 from cdcd.config.settings import Settings
 from cdcd.model.change import Batch
 from cdcd.model.destination import GONE, Destination, check_destination
+from cdcd.model.fingerprint import TakePublished
 from cdcd.model.lane import Assignment, lane_of
 from cdcd.model.position import Position, Window
 from cdcd.model.refresh import Copied, Request
@@ -130,11 +131,11 @@ class PublishingLanes:
         return await self._lane_log.restored(assignment)
 
     async def published(
-        self, table: TableSpec, window: Window, until_ms: int | None
-    ) -> frozenset[int]:
-        """The hashes of the table's published rows with times of a window, from its topic."""
+        self, table: TableSpec, window: Window, until_ms: int | None, take: TakePublished
+    ) -> None:
+        """Hand on the table's published rows with times of a window, from its topic."""
         place = Place(self._topics, self._registry, change_topic(self._settings.name, table))
-        return await read_back(self._settings.kafka, place, window, until_ms)
+        await read_back(self._settings.kafka, place, window, until_ms, take)
 
     async def destination(self, table: TableSpec) -> Destination:
         """Where the changes of the table go; its topic is made if it is not there."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cdcd.config.settings import KafkaSettings
-from cdcd.model.fingerprint import identity_hash
+from cdcd.model.fingerprint import PublishedRow, TakePublished, identity_hash
 from cdcd.model.position import Window, uuid_time_us
 from cdcd.transport.avro import Codec, schema_id_of
 from cdcd.transport.registry import Registry
@@ -31,10 +31,14 @@ class Place:
 
 
 async def read_back(
-    settings: KafkaSettings, place: Place, window: Window, until_ms: int | None = None
-) -> frozenset[int]:
-    """The hashes of the log rows with times of the window, of those that were published by
-    `until_ms`; None means now. Raises Transient or Fatal.
+    settings: KafkaSettings,
+    place: Place,
+    window: Window,
+    until_ms: int | None,
+    take: TakePublished,
+) -> None:
+    """Hand on the log rows with times of the window, of those that were published by `until_ms`;
+    None means now. Raises Transient or Fatal.
     """
     topics, registry, topic = place.topics, place.registry, place.topic
     count = (await topics.partitions()).get(topic, 0)
@@ -44,7 +48,6 @@ async def read_back(
     if until_ms is not None:
         ends = await topics.since(places, until_ms + _CLOCKS_MS)
     starts = await topics.since(places, window.start_ms - _CLOCKS_MS)
-    hashes: set[int] = set()
     codecs: dict[int, Codec] = {}
     reading = set(range(count))
     first = {number: offset for (_, number), offset in starts.items()}
@@ -59,21 +62,23 @@ async def read_back(
             for schema_id in {schema_id_of(value) for value in values} - codecs.keys():
                 codecs[schema_id] = Codec(await registry.schema(schema_id), schema_id)
             # There may be millions, and changes are published meanwhile.
-            hashes |= await asyncio.to_thread(_hashes, values, codecs, window)
-    return frozenset(hashes)
+            if rows := await asyncio.to_thread(_rows, values, codecs, window):
+                await take(rows)
 
 
-def _hashes(values: Sequence[bytes], codecs: Mapping[int, Codec], window: Window) -> set[int]:
-    found: set[int] = set()
-    for value in values:
-        _take(codecs[schema_id_of(value)].decode(value)["source"], window, found)
-    return found
+def _rows(
+    values: Sequence[bytes], codecs: Mapping[int, Codec], window: Window
+) -> list[PublishedRow]:
+    found = (_row(codecs[schema_id_of(value)].decode(value)["source"], window) for value in values)
+    return [row for row in found if row is not None]
 
 
-def _take(source: dict[str, Any], window: Window, hashes: set[int]) -> None:
+def _row(source: dict[str, Any], window: Window) -> PublishedRow | None:
     if source["stream"] is None:
-        return
+        return None
     time = bytes.fromhex(source["time"].replace("-", ""))
-    if window.start_ms <= uuid_time_us(time) // 1000 < window.end_ms:
-        stream = bytes.fromhex(source["stream"])
-        hashes.add(identity_hash(stream, time, source["seq"]))
+    time_ms = uuid_time_us(time) // 1000
+    if not window.start_ms <= time_ms < window.end_ms:
+        return None
+    stream = bytes.fromhex(source["stream"])
+    return PublishedRow(source["token"], time_ms, identity_hash(stream, time, source["seq"]))

@@ -99,9 +99,8 @@ class Asking:
         """One that never changes."""
         return None
 
-    async def published(self, *_: object) -> frozenset[int]:
+    async def published(self, *_: object) -> None:
         """Nothing that has to be read back."""
-        return frozenset()
 
     async def publish(self, _: Assignment, batches: Sequence[Batch]) -> None:
         """Keep the batches as one transaction."""

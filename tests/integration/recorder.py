@@ -45,9 +45,8 @@ class Recorder:
         """One that never changes."""
         return None
 
-    async def published(self, *_: object) -> frozenset[int]:
+    async def published(self, *_: object) -> None:
         """Nothing that has to be read back."""
-        return frozenset()
 
     async def publish(self, _: Assignment, batches: Sequence[Batch]) -> None:
         """Keep the batches."""

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from cdcd.model.change import Batch, ChangeEvent, Operation
-from cdcd.model.fingerprint import Cell, Fingerprint, Merged
+from cdcd.model.fingerprint import Cell, Fingerprint, Merged, PublishedRow, TakePublished
 from cdcd.model.lane import lane_of
 from cdcd.model.position import (
     RING_MAX,
@@ -316,15 +316,20 @@ class Kept:
             self.lanes[lane, key] = lane_records.encode_position(replace(position, log_id=""))
             self.ask(copy_of_lane(name, f"gap-{now_ms()}", lane, LANES, now_ms()))
 
-    async def read_back(self, _: object, window: Window, until_ms: int | None) -> frozenset[int]:
-        """The hashes of what was published of a window."""
+    async def read_back(
+        self, _: object, window: Window, until_ms: int | None, take: TakePublished
+    ) -> None:
+        """What was published of a window."""
         await asyncio.sleep(0.05)
-        return frozenset(
-            row_hash
+        found = [
+            PublishedRow(event.token, event.time_us // 1000, row_hash)
             for event in self.events
             if window.start_ms <= event.time_us // 1000 < window.end_ms
             and (row_hash := hash_of(event)) is not None
-        )
+        ]
+        middle = len(found) // 2
+        for part in (found[:middle], found[middle:]):
+            await take(part)
 
     def times_published(self) -> Counter[bytes]:
         """How often each log row was published, by its time's uuid."""
