@@ -6,12 +6,11 @@ whether there are more. Published rows never leave the log before it is settled,
 differ whenever a row is late; the xor guards against what should not happen.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import reduce
 from hashlib import blake2b
 from operator import xor
-from typing import NamedTuple
 
 CELL_MS = 10_000
 # What has settled is kept in cells so wide, until the audit.
@@ -43,18 +42,6 @@ class Merged:
 
     fingerprint: Fingerprint = Fingerprint()
     until_ms: int = 0
-
-
-class PublishedRow(NamedTuple):
-    """A log row that was published: its partition's token, its time, the hash of its identity."""
-
-    token: int
-    time_ms: int
-    row_hash: int
-
-
-# Takes published rows, some at a time.
-TakePublished = Callable[[Sequence[PublishedRow]], Awaitable[None]]
 
 
 def identity_hash(stream: bytes, time: bytes, seq: int) -> int:

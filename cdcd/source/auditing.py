@@ -99,10 +99,10 @@ class Auditing:
         return self._count(found, now_ms)
 
     def _count(self, found: Mapping[Cell, Fingerprint], now_ms: int) -> dict[Cell, Merged]:
+        before = {cell: self.published(cell) for cell in found if self._counts(cell)}
         changed = {
-            cell: Merged(self.published(cell).fingerprint + each, now_ms)
-            for cell, each in found.items()
-            if self._counts(cell)
+            cell: Merged(each.fingerprint + found[cell], max(each.until_ms, now_ms))
+            for cell, each in before.items()
         }
         self._merged |= changed
         return changed

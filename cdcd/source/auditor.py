@@ -11,8 +11,9 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, 
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from cdcd.model.fingerprint import CELL_MS, Cell, Fingerprint, PublishedRow
+from cdcd.model.fingerprint import CELL_MS, Cell, Fingerprint
 from cdcd.model.position import Window
+from cdcd.model.published import MARGINS_MS, PublishedRow, Sought
 from cdcd.ops.logs import get_logger
 from cdcd.source.auditing import Auditing, Seen
 from cdcd.source.key_reader import Seen as Keys
@@ -54,7 +55,7 @@ class _Cell:
     window: Window
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Case:
     """A wide cell that differs in some lanes: what a reading has seen of its narrow cells, what was
     `saved` as published of each such lane, all of it by `until_ms`, and what the topic tells.
@@ -66,6 +67,7 @@ class _Case:
     until_ms: int
     rows_max: int
     told: dict[Cell, Fingerprint] = field(default_factory=dict)
+    margin_ms: int = MARGINS_MS[0]
 
     def groups(
         self, lanes: Collection[int], *, has_rows: bool = False
@@ -144,8 +146,13 @@ class Auditor:
             for at, hashes in by_cell(rows, cell.view.lanes.lanes).items():
                 case.told[at] = case.told.get(at, Fingerprint()).with_rows(hashes)
 
-        await self._scan(case, cell.window, add)
-        sure = agreeing(saved, case.told)
+        sure: set[int] = set()
+        for case.margin_ms in MARGINS_MS:
+            case.told.clear()
+            await self._scan(case, cell.window, add)
+            sure = agreeing(saved, case.told)
+            if len(sure) == len(saved):
+                break
         sure |= await self._sure_by_identity(case, saved.keys() - sure)
         for lane in sorted(saved.keys() - sure):
             self._warn(case, lane, start)
@@ -218,7 +225,8 @@ class Auditor:
             await _rest(began)
             began = _clock()
 
-        await self._tools.published(case.cell.view.log.table, window, case.until_ms, take)
+        sought = Sought(window, case.until_ms, case.margin_ms)
+        await self._tools.published(case.cell.view.log.table, sought, take)
 
     def _rows_max(self) -> int:
         """How many rows may be compared at once."""

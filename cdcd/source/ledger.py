@@ -79,6 +79,10 @@ class Ledger:
             and ours.get(cell, Fingerprint()) != seen.get(cell, Fingerprint())
         )
 
+    def published(self, cell: Cell) -> Fingerprint:
+        """What was published of a cell."""
+        return self._fingerprints.get(cell, Fingerprint())
+
     def hashes(self, start: int) -> frozenset[int] | None:
         """The hashes of a cell's published rows; None when this process does not have them all."""
         held = self._hashes.get(start, array("Q"))

@@ -14,9 +14,10 @@ from cdcd.config.settings import ScyllaSettings, SourceSettings
 from cdcd.model.change import Batch, ChangeEvent
 from cdcd.model.control import Control
 from cdcd.model.errors import TableStopped, leading
-from cdcd.model.fingerprint import Cell, Fingerprint, TakePublished
+from cdcd.model.fingerprint import Cell, Fingerprint
 from cdcd.model.lane import Assignment, LaneSet
-from cdcd.model.position import Position, Window
+from cdcd.model.position import Position
+from cdcd.model.published import Sought, TakePublished
 from cdcd.model.refresh import Listed, Request
 from cdcd.model.table import TableSpec
 from cdcd.ops.board import Board
@@ -115,10 +116,9 @@ class Changes:
     async def destination(self, _: TableSpec) -> None:
         """Whoever iterates is the only one."""
 
-    async def published(
-        self, _table: TableSpec, _window: Window, _: int | None, _take: TakePublished
-    ) -> None:
+    async def published(self, _table: TableSpec, _: Sought, _take: TakePublished) -> bool:
         """Nobody remembers: where hashes are forgotten, changes come again as late ones."""
+        return False
 
     async def publish(self, _: Assignment, batches: Sequence[Batch]) -> None:
         """Hand the changes on, and go on when they were taken."""

@@ -7,17 +7,20 @@ between two stops, the next one finds the rest: what was published is in the fin
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from cdcd.model.change import ChangeEvent
 from cdcd.model.errors import Transient
-from cdcd.model.fingerprint import CELL_MS, PublishedRow, TakePublished
+from cdcd.model.fingerprint import CELL_MS, Cell, Fingerprint
 from cdcd.model.lane import LaneSet
 from cdcd.model.position import Generation, Window
+from cdcd.model.published import MARGINS_MS, PublishedRow, Sought, TakePublished
 from cdcd.model.table import TableSpec
 from cdcd.model.touched import touched
 from cdcd.ops.board import Board
+from cdcd.ops.logs import get_logger
 from cdcd.ops.retry import Backoff
 from cdcd.source.confidence import FirstPass
 from cdcd.source.key_reader import KeyReader, Seen
@@ -28,6 +31,7 @@ from cdcd.source.log_reader import LogReader
 from cdcd.source.scan import WindowTooWide
 from cdcd.source.session import StatementRefused
 from cdcd.source.settling import Settling
+from cdcd.source.told import by_cell
 from cdcd.source.touched import Touched, hash_of
 from cdcd.source.windows import generations_to_settle
 
@@ -35,6 +39,8 @@ from cdcd.source.windows import generations_to_settle
 SPAN_MS = 6 * CELL_MS
 # How often a pass that is not due is looked for.
 PAUSE_SECONDS = 1.0
+
+log = get_logger(stage="source")
 
 
 @dataclass(frozen=True)
@@ -63,8 +69,8 @@ class View:
 
 @dataclass(frozen=True)
 class Tools:
-    """What a settler works with; `published` reads a table's published rows with times of a window
-    back from where they went, of those that went there by a time (None: by now).
+    """What a settler works with; `published` reads a table's published rows back from where they
+    went; false where nobody remembers any.
     """
 
     view: Callable[[], View | None]
@@ -72,7 +78,7 @@ class Tools:
     is_current: Callable[[str], Awaitable[bool]]
     learn: Callable[[FirstPass], None]
     publish: Callable[[Found], Awaitable[None]]
-    published: Callable[[TableSpec, Window, int | None, TakePublished], Awaitable[None]]
+    published: Callable[[TableSpec, Sought, TakePublished], Awaitable[bool]]
     board: Board
 
 
@@ -126,11 +132,8 @@ class Settler:
         """What is to be published of a window, as much at once as one read may bring."""
         differing = self._ledger.differing(window.start_ms, window.end_ms, seen.cells)
         unknown: set[int] = set()
-        for lane, start in differing:
-            known = self._ledger.hashes(start)
-            if known is None:
-                known = await self._published(view, Window(start, start + CELL_MS))
-            unknown |= set(seen.hashes.get((lane, start), ())) - known
+        for start, cells in groupby(sorted(differing, key=_start), key=_start):
+            unknown |= await self._unknown(view, start, list(cells), seen)
         if not unknown and not self._listed.any_behind(window.start_ms):
             return
         async for events in events_of(view, streams, window):
@@ -144,15 +147,50 @@ class Settler:
             if late or again:
                 yield Found(late, tuple(again.items()))
 
-    async def _published(self, view: View, window: Window) -> frozenset[int]:
-        """The hashes of what was published of a window."""
-        hashes: set[int] = set()
+    async def _unknown(
+        self, view: View, start: int, cells: Collection[Cell], seen: Seen
+    ) -> set[int]:
+        """The hashes of rows of a narrow cell's lanes that were not published."""
+        hashes = {cell: set(seen.hashes.get(cell, ())) for cell in cells}
+        known = self._ledger.hashes(start)
+        if known is not None:
+            return set().union(*hashes.values()) - known
+        unknown: dict[Cell, set[int]] = {}
+        for margin_ms in MARGINS_MS:
+            sought = Sought(Window(start, start + CELL_MS), None, margin_ms)
+            found = await self._published(view, sought)
+            if found is None:
+                return set().union(*hashes.values())
+            for cell, each in hashes.items():
+                told = found.get(cell, set())
+                # The topic has rows from before a lane was read again from its oldest change, too.
+                if self._ledger.published(cell) in (_of(told), _of(told & each)):
+                    unknown[cell] = each - told
+            if unknown.keys() == hashes.keys():
+                break
+        for lane, at in hashes.keys() - unknown.keys():
+            name = view.log.table.full_name
+            log.warning("what was published cannot be told", table=name, lane=lane, cell=at)
+        return set().union(*unknown.values())
+
+    async def _published(self, view: View, sought: Sought) -> dict[Cell, set[int]] | None:
+        """The hashes of published rows by lane and narrow cell; None where nobody remembers any."""
+        found: dict[Cell, set[int]] = {}
 
         async def take(rows: Sequence[PublishedRow]) -> None:
-            hashes.update(row.row_hash for row in rows)
+            for cell, hashes in by_cell(rows, view.lanes.lanes).items():
+                found.setdefault(cell, set()).update(hashes)
 
-        await self._tools.published(view.log.table, window, None, take)
-        return frozenset(hashes)
+        is_told = await self._tools.published(view.log.table, sought, take)
+        return found if is_told else None
+
+
+def _start(cell: Cell) -> int:
+    return cell[1]
+
+
+def _of(hashes: Collection[int]) -> Fingerprint:
+    return Fingerprint().with_rows(hashes)
 
 
 async def repeated(step: Callable[[], Awaitable[bool]]) -> None:

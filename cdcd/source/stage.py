@@ -15,9 +15,9 @@ from cdcd.config.settings import SourceSettings
 from cdcd.model.change import Batch
 from cdcd.model.destination import Destination
 from cdcd.model.errors import TableStopped, Transient
-from cdcd.model.fingerprint import TakePublished
 from cdcd.model.lane import Assignment, LanesLost
-from cdcd.model.position import Generation, Window
+from cdcd.model.position import Generation
+from cdcd.model.published import Sought, TakePublished
 from cdcd.model.refresh import Request
 from cdcd.model.table import TableSpec
 from cdcd.ops.board import Board
@@ -64,11 +64,9 @@ class Lanes(Protocol):
     async def restored(self, assignment: Assignment) -> Assignment:
         """What is saved now for the lanes of the assignment. Raises LanesLost, Transient."""
 
-    async def published(
-        self, table: TableSpec, window: Window, until_ms: int | None, take: TakePublished
-    ) -> None:
-        """Hand on the table's published rows with times of a window, read back; of those that were
-        published by a time, unless it is None.
+    async def published(self, table: TableSpec, sought: Sought, take: TakePublished) -> bool:
+        """Hand on the table's published rows that are sought, read back; false where nobody
+        remembers any.
         """
 
     async def publish(self, assignment: Assignment, batches: Sequence[Batch]) -> None:

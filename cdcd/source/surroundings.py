@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from cdcd.config.settings import SourceSettings
 from cdcd.model.change import Batch
 from cdcd.model.destination import Destination
-from cdcd.model.fingerprint import Cell, Fingerprint, Merged, TakePublished
+from cdcd.model.fingerprint import Cell, Fingerprint, Merged
 from cdcd.model.lane import LaneSet
-from cdcd.model.position import Generation, Position, Window
+from cdcd.model.position import Generation, Position
+from cdcd.model.published import Sought, TakePublished
 from cdcd.model.refresh import Listed
 from cdcd.model.table import TableSpec
 from cdcd.ops.board import Board
@@ -49,7 +50,7 @@ class Surroundings:
     generations: Callable[[SourceTable], Awaitable[tuple[Generation, ...]]]
     prepare: Callable[[TableSpec], Awaitable[None]]
     hand_on: Callable[[Batch], Awaitable[None]]
-    published: Callable[[TableSpec, Window, int | None, TakePublished], Awaitable[None]]
+    published: Callable[[TableSpec, Sought, TakePublished], Awaitable[bool]]
     full_rows: Callable[[str], bool] = _never
     destination: Callable[[TableSpec], Awaitable[Destination | None]] = _unknown
 

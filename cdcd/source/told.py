@@ -7,9 +7,10 @@ are compared where these differ, as many at once as there is room for.
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import groupby
 
-from cdcd.model.fingerprint import CELL_MS, Cell, Fingerprint, PublishedRow, cell_of
+from cdcd.model.fingerprint import CELL_MS, Cell, Fingerprint, cell_of
 from cdcd.model.lane import lane_of
 from cdcd.model.position import Window
+from cdcd.model.published import PublishedRow
 
 
 def by_cell(rows: Iterable[PublishedRow], lanes: int) -> dict[Cell, list[int]]:

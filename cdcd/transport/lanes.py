@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Self
 from cdcd.config.settings import Settings
 from cdcd.model.change import Batch
 from cdcd.model.destination import GONE, Destination, check_destination
-from cdcd.model.fingerprint import TakePublished
 from cdcd.model.lane import Assignment, lane_of
-from cdcd.model.position import Position, Window
+from cdcd.model.position import Position
+from cdcd.model.published import Sought, TakePublished
 from cdcd.model.refresh import Copied, Request
 from cdcd.model.table import TableSpec
 from cdcd.ops.board import Board, wall_clock_ms
@@ -130,12 +130,11 @@ class PublishingLanes:
         """What is saved now for the lanes of the assignment."""
         return await self._lane_log.restored(assignment)
 
-    async def published(
-        self, table: TableSpec, window: Window, until_ms: int | None, take: TakePublished
-    ) -> None:
-        """Hand on the table's published rows with times of a window, from its topic."""
+    async def published(self, table: TableSpec, sought: Sought, take: TakePublished) -> bool:
+        """Hand on the table's published rows that are sought, from its topic."""
         place = Place(self._topics, self._registry, change_topic(self._settings.name, table))
-        await read_back(self._settings.kafka, place, window, until_ms, take)
+        await read_back(self._settings.kafka, place, sought, take)
+        return True
 
     async def destination(self, table: TableSpec) -> Destination:
         """Where the changes of the table go; its topic is made if it is not there."""

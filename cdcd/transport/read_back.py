@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from cdcd.config.settings import KafkaSettings
-from cdcd.model.fingerprint import PublishedRow, TakePublished, identity_hash
+from cdcd.model.fingerprint import identity_hash
 from cdcd.model.position import Window, uuid_time_us
+from cdcd.model.published import PublishedRow, Sought, TakePublished
 from cdcd.transport.avro import Codec, schema_id_of
 from cdcd.transport.registry import Registry
 from cdcd.transport.topic_reader import TopicReader
 from cdcd.transport.topics import Topics
-
-# Records are published after their write time, but for what the servers' clocks may be ahead.
-_CLOCKS_MS = 60_000
 
 
 @dataclass(frozen=True)
@@ -31,23 +29,19 @@ class Place:
 
 
 async def read_back(
-    settings: KafkaSettings,
-    place: Place,
-    window: Window,
-    until_ms: int | None,
-    take: TakePublished,
+    settings: KafkaSettings, place: Place, sought: Sought, take: TakePublished
 ) -> None:
-    """Hand on the log rows with times of the window, of those that were published by `until_ms`;
-    None means now. Raises Transient or Fatal.
-    """
+    """Hand on the published log rows that are sought. Raises Transient or Fatal."""
+    window = sought.window
     topics, registry, topic = place.topics, place.registry, place.topic
     count = (await topics.partitions()).get(topic, 0)
     places = [(topic, number) for number in range(count)]
     # Up to the high watermarks: another worker's open transaction may hide records of ours.
     ends = await topics.ends(places)
-    if until_ms is not None:
-        ends = await topics.since(places, until_ms + _CLOCKS_MS)
-    starts = await topics.since(places, window.start_ms - _CLOCKS_MS)
+    if sought.until_ms is not None:
+        ends = await topics.since(places, sought.until_ms + sought.margin_ms)
+    # Records are published after their write time.
+    starts = await topics.since(places, max(window.start_ms - sought.margin_ms, 0))
     codecs: dict[int, Codec] = {}
     reading = set(range(count))
     first = {number: offset for (_, number), offset in starts.items()}

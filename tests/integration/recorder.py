@@ -45,8 +45,9 @@ class Recorder:
         """One that never changes."""
         return None
 
-    async def published(self, *_: object) -> None:
+    async def published(self, *_: object) -> bool:
         """Nothing that has to be read back."""
+        return False
 
     async def publish(self, _: Assignment, batches: Sequence[Batch]) -> None:
         """Keep the batches."""

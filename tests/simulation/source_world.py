@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from cdcd.model.change import Batch, ChangeEvent, Operation
-from cdcd.model.fingerprint import Cell, Fingerprint, Merged, PublishedRow, TakePublished
+from cdcd.model.fingerprint import Cell, Fingerprint, Merged
 from cdcd.model.lane import lane_of
 from cdcd.model.position import (
     RING_MAX,
@@ -23,9 +23,9 @@ from cdcd.model.position import (
     Position,
     StreamRange,
     TokenRange,
-    Window,
     uuid_time_us,
 )
+from cdcd.model.published import PublishedRow, Sought, TakePublished
 from cdcd.model.refresh import Listed, Request
 from cdcd.model.table import CdcOptions
 from cdcd.sink.ranges import Ranges
@@ -316,10 +316,9 @@ class Kept:
             self.lanes[lane, key] = lane_records.encode_position(replace(position, log_id=""))
             self.ask(copy_of_lane(name, f"gap-{now_ms()}", lane, LANES, now_ms()))
 
-    async def read_back(
-        self, _: object, window: Window, until_ms: int | None, take: TakePublished
-    ) -> None:
+    async def read_back(self, _: object, sought: Sought, take: TakePublished) -> bool:
         """What was published of a window."""
+        window = sought.window
         await asyncio.sleep(0.05)
         found = [
             PublishedRow(event.token, event.time_us // 1000, row_hash)
@@ -330,6 +329,7 @@ class Kept:
         middle = len(found) // 2
         for part in (found[:middle], found[middle:]):
             await take(part)
+        return True
 
     def times_published(self) -> Counter[bytes]:
         """How often each log row was published, by its time's uuid."""

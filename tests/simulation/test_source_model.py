@@ -117,7 +117,7 @@ def test_without_what_is_left_of_a_copy(monkeypatch: pytest.MonkeyPatch) -> None
     went_on = Copies.went_on
     monkeypatch.setattr(stops, "Allowance", Tight)
     monkeypatch.setattr(Copies, "went_on", lambda *args: ([], went_on(*args)[1]))
-    assert "diverged" in kinds(replace(COPIED, copies=0))
+    assert "diverged" in kinds(replace(COPIED, copies=0), range(4))
 
 
 def test_without_listed_copies(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,8 +207,8 @@ def test_a_former_release_leaves_nothing_to_double(monkeypatch: pytest.MonkeyPat
 def test_without_the_topics_identities(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the topic has forgotten what was published, the audit publishes nothing of it again."""
 
-    async def forgetful(*_: object) -> None:
-        pass
+    async def forgetful(*_: object) -> bool:
+        return True
 
     monkeypatch.setattr(Kept, "read_back", forgetful)
     dials = replace(HOURS, crash_seconds=math.inf)

@@ -170,3 +170,11 @@ def test_what_the_audit_has_passed_is_shown() -> None:
     assert run(shown_at(DELAY_MS)) == 0
     assert run(shown_at(DELAY_MS + WIDE)) == WIDE / 1000
     assert run(shown_at(DELAY_MS + 9 * WIDE)) == 2 * WIDE / 1000
+
+
+def test_a_clock_that_goes_back_takes_no_time_away() -> None:
+    """What was published by a time was so by a worker whose clock is behind, too."""
+    audit = auditing()
+    audit.add([change(1, lane=0)], WIDE, 7)
+    audit.merge({(0, 0): Fingerprint(1, 1)}, WIDE, 5)
+    assert audit.published((0, 0)).until_ms == 7
