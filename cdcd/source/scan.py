@@ -18,6 +18,11 @@ from cdcd.source.together import together
 Take = Callable[[Sequence[RawRow]], None]
 
 
+# How many times a window's limit the first pages of its queries may bring together: streams differ,
+# and one page should mostly do for each query.
+FIRST_PAGES_SHARE = 2
+
+
 class WindowTooWide(Exception):
     """A window holds more rows than may be in memory at once."""
 
@@ -53,11 +58,12 @@ class Scan:
         if self._statement is None:
             self._statement = await self._session.prepare(self._text, self._settings.page_rows)
         low, high = [UUID(bytes=min_timeuuid(ms)) for ms in (window.start_ms, window.end_ms)]
-        budget = _Budget(rows_max)
-        statement = self._statement
+        statement, chunks, budget = self._statement, self._chunks(streams), _Budget(rows_max)
+        at_once = min(len(chunks), self._settings.reads_in_flight_max)
+        page_rows = rows_of_page(self._settings.page_rows, at_once, rows_max)
         await together(
-            self._read(statement, (chunk, low, high), takers(), budget)
-            for chunk in self._chunks(streams)
+            self._read(statement, (chunk, low, high), takers(), budget, page_rows)
+            for chunk in chunks
         )
         return budget.spent
 
@@ -77,11 +83,12 @@ class Scan:
         params: tuple[Sequence[bytes], UUID, UUID],
         take: Take,
         budget: "_Budget",
+        page_rows: int,
     ) -> None:
         rows: list[RawRow] = []
         token = stream_token(params[0][0])
         async with self._in_flight:
-            async for page in self._session.read(statement, params, token):
+            async for page in self._session.read(statement, params, token, page_rows):
                 budget.spend(len(page))
                 if rows:
                     # The next page may go on with the last group of the one before.
@@ -90,6 +97,13 @@ class Scan:
                     rows = rows[whole:]
                 rows += page
         take(rows)
+
+
+def rows_of_page(page_rows: int, queries: int, rows_max: int | None) -> int:
+    """How many rows a page may have: each query brings one before too many are seen to be there."""
+    if rows_max is None:
+        return page_rows
+    return max(min(page_rows, FIRST_PAGES_SHARE * rows_max // max(queries, 1)), 1)
 
 
 def chunks_by(

@@ -222,9 +222,14 @@ class Session:
         statement: Statement,
         params: Mapping[str, object] | Sequence[object],
         token: int | None = None,
+        page_rows: int | None = None,
     ) -> AsyncIterator[list[RawRow]]:
-        """The pages of a prepared read, as raw bytes, by the token's owner if one is given."""
+        """The pages of a prepared read, as raw bytes, by the token's owner if one is given; of at
+        most `page_rows` rows, if that is given.
+        """
         bound = statement.prepared.bind(params)
+        if page_rows is not None:
+            bound.fetch_size = page_rows
         if token is not None:
             aim(bound, token)
         future = self._raw.execute_async(bound, execution_profile=_RAW)

@@ -74,10 +74,11 @@ class CountingSession(Session):
         statement: Statement,
         params: Mapping[str, object] | Sequence[object],
         token: int | None = None,
+        page_rows: int | None = None,
     ) -> AsyncIterator[list[RawRow]]:
         """Counts a read of the log; its pages are one."""
         self.asked["log"] += 1
-        async for page in super().read(statement, params, token):
+        async for page in super().read(statement, params, token, page_rows):
             yield page
 
 

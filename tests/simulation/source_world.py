@@ -177,7 +177,7 @@ class World:
         return token % 3
 
     async def read(
-        self, statement: Statement, params: Sequence[Any], _: int
+        self, statement: Statement, params: Sequence[Any], _: int, __: int
     ) -> AsyncIterator[list[RawRow]]:
         """Log rows of some streams in a window."""
         await asyncio.sleep(self.chance.uniform(0, 0.02))
