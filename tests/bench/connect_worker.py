@@ -10,6 +10,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 import zipfile
 from pathlib import Path
@@ -32,9 +33,8 @@ _CONVERTER = "io.apicurio.registry.utils.converter.AvroConverter"
 # Of the windows that ScyllaDB's connector reads, and of its distance to the clock. By default both
 # are 30 s, with which no change is there before a minute.
 SOURCE_WINDOW_MS = 1000
-# How far back it begins; without it, it reads windows since the cluster's first generation.
-LOOK_BACK_MS = 1_800_000
-
+# The connector counts back from its own start, and the worker takes its time until then.
+START_MS_MAX = 60_000
 Properties = dict[str, object]
 
 
@@ -114,10 +114,12 @@ def jdbc_sink(topic: str, dsn: str, table: str, *, flatten: bool = False) -> Pro
     return found
 
 
-def scylla_source(stack: Stack, prefix: str, table: str) -> Properties:
+def scylla_source(stack: Stack, prefix: str, table: str, since_ms: int) -> Properties:
     """ScyllaDB's connector on one table's log, which it publishes as `PREFIX.KEYSPACE.TABLE`. The
-    log has no post-images, and only this form works without them.
+    log has no post-images, and only this form works without them. Told nothing, it would read
+    windows since the cluster's first generation; it begins at a time.
     """
+    look_back_ms = time.time_ns() // 1_000_000 - since_ms + START_MS_MAX
     found: Properties = {
         "name": f"scylla-{prefix}",
         "connector.class": "com.scylladb.cdc.debezium.connector.ScyllaConnector",
@@ -127,7 +129,7 @@ def scylla_source(stack: Stack, prefix: str, table: str) -> Properties:
         "scylla.table.names": table,
         "scylla.query.time.window.size": SOURCE_WINDOW_MS,
         "scylla.confidence.window.size": SOURCE_WINDOW_MS,
-        "scylla.initial.lookback.ms": LOOK_BACK_MS,
+        "scylla.initial.lookback.ms": look_back_ms,
         "cdc.output.format": "legacy",
         "topic.creation.default.replication.factor": 1,
         "topic.creation.default.partitions": 4,
@@ -203,6 +205,7 @@ class ConnectWorker:
                 f"{part}.converter.apicurio.registry.url": f"http://{at.netloc}/apis/registry/v2",
                 f"{part}.converter.apicurio.registry.as-confluent": "true",
                 f"{part}.converter.apicurio.registry.use-id": "contentId",
+                f"{part}.converter.apicurio.registry.auto-register": "true",
             }
         return found
 

@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 
 from tests import stack as local
 from tests.bench import race_connect, race_reading, race_road, race_sink, work
-from tests.bench.connect_worker import HEAP, NotHad, prepared
+from tests.bench.connect_worker import HEAP, NotHad, prepared, source_plugin
 from tests.bench.latency import road_of_cdcd
 from tests.bench.race_document import Runs, document
 from tests.bench.race_page import DOCUMENT
@@ -66,7 +66,7 @@ class Race:
         place = self._place
         prepared()  # whatever is to be downloaded or compiled, before anything is timed
         rust = self._had(RUST, race_reading.program)
-        connect = self._had(CONNECT, partial(race_connect.had, place))
+        plugins = self._had(CONNECT, partial(source_plugin, place.folder))
         place.execute(work.CREATE)
         start_ups = [race_road.start_up_of(place, stage) for stage in ("source", "all")]
         started_ms = _now_ms()
@@ -78,7 +78,8 @@ class Race:
         source: Arms = {"cdcd": partial(race_road.source_of_cdcd, place, total, start_ups[0])}
         road: Arms = {"cdcd": partial(race_road.road_of_cdcd, place, total, start_ups[1], truth)}
         steady: Arms = {"cdcd": partial(race_road.steady, place, "cdcd", road_of_cdcd)}
-        if connect is not None:
+        if plugins is not None:
+            connect = race_connect.Connect(place, plugins, log.start_ms)
             source["connect"] = partial(race_connect.source_of_connect, connect, total)
             road["connect"] = partial(race_connect.road_of_connect, connect, total, truth)
             through = partial(race_connect.road, connect)
@@ -94,7 +95,8 @@ class Race:
         )
         await self._race("catch_up", road)
         await self._race("steady", steady)
-        return document(self.parts) | self._about(total, given.between)
+        idle = race_road.idle()
+        return document(self.parts) | {"idle": idle} | self._about(total, given.between)
 
     def _readers(self, rust: Path | None, log: Range) -> Arms:
         commands = race_reading.commands(self._place.stack, rust, log)

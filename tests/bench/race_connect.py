@@ -8,7 +8,7 @@ the end are counted as they are: that log has no post-images, so a partial updat
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +21,6 @@ from tests.bench.connect_worker import (
     Properties,
     jdbc_sink,
     scylla_source,
-    source_plugin,
 )
 from tests.bench.latency import Road, cpu_seconds, peak_mb
 from tests.bench.race_sink import (
@@ -39,6 +38,7 @@ from tests.stack import Stack
 # The topic is at its end when nothing came for so long; windows of a second are never that far
 # apart.
 QUIET_SECONDS = 20.0
+FIRST_SECONDS_MAX = 300
 _POLL_SECONDS = 0.05
 
 
@@ -52,10 +52,11 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """What the arms run: the plugin, and where."""
+    """What the arms run: the plugin, where, and since when the log has changes."""
 
     place: Place
     plugins: Path
+    since_ms: int
 
     def worker(self, name: str, *connectors: Properties) -> ConnectWorker:
         """A worker that runs."""
@@ -64,15 +65,10 @@ class Connect:
         return worker
 
 
-def had(place: Place) -> Connect:
-    """The source connector. Raises NotHad."""
-    return Connect(place, source_plugin(place.folder))
-
-
 async def source_of_connect(given: Connect, changes: int, number: int) -> dict[str, Any]:
     """Log to Kafka, timed between the share of warm-up and the last record. Raises NotHad."""
     place, prefix = given.place, f"{given.place.name}_cs{number}"
-    source = scylla_source(place.stack, prefix, f"{place.name}.bench")
+    source = scylla_source(place.stack, prefix, f"{place.name}.bench", given.since_ms)
     # A delete is one record here, not two.
     worker = given.worker(prefix, source | {"tombstones.on.delete": "false"})
     try:
@@ -133,7 +129,7 @@ async def road_of_connect(
     between = round(changes / (1 + WARM_UP_SHARE))
 
     async def run(dsn: str) -> dict[str, Any]:
-        worker = given.worker(prefix, *_both(place.stack, prefix, f"{place.name}.bench", dsn))
+        worker = given.worker(prefix, *_both(given, prefix, f"{place.name}.bench", dsn))
         connection = await asyncpg.connect(dsn)
         try:
             await _marked(connection, worker.failure, MARKS[0])
@@ -153,8 +149,8 @@ async def road_of_connect(
     return await in_new_database(place, prefix, run)
 
 
-def _both(stack: Stack, prefix: str, table: str, dsn: str) -> tuple[Properties, Properties]:
-    source = scylla_source(stack, prefix, table)
+def _both(given: Connect, prefix: str, table: str, dsn: str) -> tuple[Properties, Properties]:
+    source = scylla_source(given.place.stack, prefix, table, given.since_ms)
     return source, jdbc_sink(f"{prefix}.{table}", dsn, "bench", flatten=True)
 
 
@@ -178,15 +174,34 @@ async def _marked(
 def road(given: Connect, own: Place) -> Road:
     """The road that `latency.measure` takes through Connect, from a table of its own."""
     prefix, started = f"{own.name}_cl", list[ConnectWorker]()
+    topic = f"{prefix}.{own.name}.bench"
 
     def start() -> int:
-        both = _both(own.stack, prefix, f"{own.name}.bench", own.stack.postgres)
-        source, sink = both[0], both[1] | {"collection.name.format": f"{own.schema}_bench"}
-        started.append(given.worker(prefix, source, sink))
-        return started[0].pid
+        now = replace(given, since_ms=time.time_ns() // 1_000_000)
+        source, sink = _both(now, prefix, f"{own.name}.bench", own.stack.postgres)
+        # Its first record says that it reads.
+        own.execute("INSERT INTO $ks.bench (id, n, v) VALUES (-1, -1, 'first')")
+        worker = given.worker(prefix, source, sink | {"collection.name.format": f"{own.name}_c"})
+        started.append(worker)
+        _wait_for_record(own.stack, topic, worker)
+        return worker.pid
 
     def stop() -> None:
         for worker in started:
             worker.stop()
 
-    return Road(f"{prefix}.{own.name}.bench", f'"{own.schema}_bench"', start, stop)
+    return Road(topic, f'"{own.name}_c"', start, stop)
+
+
+def _wait_for_record(stack: Stack, topic: str, worker: ConnectWorker) -> None:
+    consumer = Consumer({"bootstrap.servers": stack.kafka, "group.id": topic})
+    ends = time.monotonic() + FIRST_SECONDS_MAX
+    try:
+        while _records(consumer, topic) == 0:
+            if why := worker.failure():
+                raise NotHad(why)
+            if time.monotonic() > ends:
+                raise NotHad(f"no record came in {FIRST_SECONDS_MAX} s")
+            time.sleep(_POLL_SECONDS)
+    finally:
+        consumer.close()

@@ -10,7 +10,7 @@ from html import escape
 from typing import Any
 
 from tests.bench.race_document import ARMS
-from tests.bench.race_text import HEAD, PARTS, Part
+from tests.bench.race_text import HEAD, IDLE, PARTS, Part
 from tests.stack import ROOT
 
 DOCUMENT = ROOT / ".local" / "race.json"
@@ -39,6 +39,8 @@ def page(found: dict[str, Any]) -> str:
     told = found | {"noise": "not known" if noise is None else f"{noise:.0%}"}
     texts = [prose(HEAD, told)]
     texts += [_section(name, part, told) for name, part in PARTS.items() if found["cdcd"].get(name)]
+    if found["idle"]:
+        texts.append(prose(IDLE, found["idle"]))
     if found["not_run"]:
         lines = (f"- {arm}: {why}." for arm, why in found["not_run"].items())
         texts += ["## What did not run", *map(_wrapped, lines)]

@@ -5,7 +5,11 @@ is done to the last, and a steady rate, where each change is timed from its ackn
 its visible row.
 """
 
+import json
 import os
+import statistics
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -13,10 +17,13 @@ import asyncpg
 
 from tests.bench import latency
 from tests.bench.catchup import Arm
-from tests.bench.race_sink import PARTITIONS, Row, differences, in_new_database
+from tests.bench.connect_worker import NotHad
+from tests.bench.race_sink import PARTITIONS, WAIT_SECONDS, Row, differences, in_new_database
 from tests.scenario.conftest import Place
+from tests.stack import ROOT
 
 STEADY_PER_SECOND = 2000
+IDLE_TABLES, IDLE_STREAMS, IDLE_SECONDS = 50, 768, 40
 STEADY_SECONDS = int(os.environ.get("CDCD_RACE_STEADY_SECONDS", "60"))
 
 
@@ -54,7 +61,7 @@ async def road_of_cdcd(
 async def steady(
     place: Place, arm: str, road_of: Callable[[Place], latency.Road], number: int
 ) -> dict[str, Any]:
-    """Latency and cost at a steady rate, on a table of its own."""
+    """Latency and cost at a steady rate, on a table of its own. Raises NotHad."""
     name = f"{place.name}_{arm}{number}"
     folder = place.folder / name
     folder.mkdir()
@@ -66,11 +73,29 @@ async def steady(
         try:
             total = STEADY_PER_SECOND * STEADY_SECONDS
             found = latency.measure(own, STEADY_PER_SECOND, total, road)
+        except statistics.StatisticsError:
+            raise NotHad("none of its changes was seen in time") from None
         finally:
             road.stop()
     finally:
         own.end()
     return steady_figures(found)
+
+
+def idle() -> dict[str, Any]:
+    """What idle tables cost the source, by a process of its own."""
+    told = map(str, (IDLE_TABLES, IDLE_STREAMS, IDLE_SECONDS))
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bench.idle", *told],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=WAIT_SECONDS,
+        check=True,
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    print("idle cdcd", found, file=sys.stderr, flush=True)
+    return found
 
 
 def steady_figures(found: dict[str, Any]) -> dict[str, Any]:

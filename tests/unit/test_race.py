@@ -29,6 +29,15 @@ ABOUT = {
     "cores": 2,
     "load_before": 0.1,
     "load": 0.5,
+    "idle": {
+        "tables": 51,
+        "streams_per_table": 768,
+        "log_reads_per_second": 80.5,
+        "reader_cpu_share": 0.031,
+        "database_cpu_share": 0.2,
+        "busy_p50_seconds": 0.3,
+        "busy_p95_seconds": 0.5,
+    },
 }
 
 
@@ -98,6 +107,7 @@ def test_page() -> None:
         "## Log to decoded changes",
         "## Kafka to PostgreSQL",
         "## The whole road, a steady rate",
+        "## Idle tables",
         "## What did not run",
     ]
 
