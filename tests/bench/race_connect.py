@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import asyncpg
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from tests.bench.connect_worker import (
     ConnectWorker,
@@ -40,6 +40,12 @@ from tests.stack import Stack
 QUIET_SECONDS = 20.0
 FIRST_SECONDS_MAX = 300
 _POLL_SECONDS = 0.05
+_BEING_MADE = (
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_PARTITION,
+)
 
 
 class Sample(NamedTuple):
@@ -99,9 +105,15 @@ def _samples(stack: Stack, topic: str, worker: ConnectWorker) -> list[Sample]:
 
 
 def _records(consumer: Consumer, topic: str) -> int:
+    """How many records the topic has; 0 while it is being made."""
     found = consumer.list_topics(timeout=5).topics.get(topic)
     partitions = [TopicPartition(topic, number) for number in found.partitions] if found else []
-    return sum(consumer.get_watermark_offsets(p, timeout=5)[1] for p in partitions)
+    try:
+        return sum(consumer.get_watermark_offsets(p, timeout=5)[1] for p in partitions)
+    except KafkaException as error:
+        if error.args[0].code() not in _BEING_MADE:
+            raise
+        return 0
 
 
 def figures_of(samples: Sequence[Sample], changes: int) -> dict[str, Any]:

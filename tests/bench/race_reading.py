@@ -38,9 +38,14 @@ def program() -> Path:
     """The counting program of the official client, compiled first if need be. Raises NotHad."""
     if shutil.which("cargo") is None:
         raise NotHad("it is compiled with cargo (Rust), which is not installed")
-    return official_client.build(
-        lambda line: print(line, file=sys.stderr, flush=True), "cdc-count", "race"
-    )
+    try:
+        return official_client.build(_say, "cdc-count", "race")
+    except AssertionError as error:
+        raise NotHad(f"it was not compiled: {str(error).splitlines()[-1]}") from error
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def commands(stack: Stack, rust: Path | None, given: Range) -> dict[str, list[str]]:
