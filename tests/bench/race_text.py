@@ -21,15 +21,16 @@ HEAD = """\
 # The race
 
 `make race` runs cdcd against what it replaces, on one machine, in one run, on the same log, broker
-and PostgreSQL. `make race-page` makes this page of what it found.
+and PostgreSQL. `make race-page` makes this page of what it found. `CDCD_RACE_SCYLLA_PLUGIN` names a
+folder with the jar of ScyllaDB's source connector, where Maven does not resolve it.
 
 {waiting:,} changes of the reference work wait in one log: eight columns, 50,000 keys; half inserts,
-four in ten updates of three columns, one in ten deletes. The arms of a part ran in turn, in
-{rounds} rounds; a figure is the median of its runs. The machine has {cores} cores, which the
-servers share, and its load was {load_before} before the race and {load} at its end, the race's own
-included. The servers are the [local stack](../compose.yaml)'s; in ScyllaDB's place is a stand-in.
-CPU is the user and system time of the process itself, and one µs for each change is one CPU-second
-for a million of them.
+four in ten updates of three columns, one in ten deletes. The arms of a part ran in turn, {rounds}
+times, readers three times as often; a figure is the median of its runs. The machine has {cores}
+cores, which the servers share, and its load was {load_before} before the race and {load} at its
+end, the race's own included. The servers are the [local stack](../compose.yaml)'s; in ScyllaDB's
+place is a stand-in. CPU is the user and system time of the process itself, and one µs for each
+change is one CPU-second for a million of them.
 
 The widest difference between two runs of one arm was {noise} of its rate. Less than that says
 nothing, and where others use the cores too, rates say little at all: trust CPU more.
@@ -41,9 +42,9 @@ IDLE = """\
 ## Idle tables
 
 cdcd's source stage over {tables} tables of {streams_per_table} streams each, to which nothing is
-written, takes {reader_cpu_share:.1%} of a core, and its {log_reads_per_second:g} queries a second
-{database_cpu_share:.1%} of one in the database. Changes of one busy partition among them are out
-after {busy_p50_seconds:g} s (p50) and {busy_p95_seconds:g} s (p95).
+written, takes {reader_cpu_share:.1%} of a core, and its {log_reads_per_second:,.0f} queries a
+second {database_cpu_share:.1%} of one in the database. Changes of one busy partition among them are
+out after {busy_p50_seconds:g} s (p50) and {busy_p95_seconds:g} s (p95).
 """
 
 _CDCD = "cdcd"
@@ -51,8 +52,8 @@ _BOTH = {_CDCD: _CDCD, "connect": "Kafka Connect, ScyllaDB's connector and Debez
 _BOTH_SHORT = {_CDCD: _CDCD, "connect": "Kafka Connect"}
 
 _FAIR_READING = """\
-- Both read the same closed range of the same log, in pages of 5,000 rows, and find the same number
-  of changes, or the race stops.
+- Both read the same closed range of the same log, in pages of up to 5,000 rows, and find as many
+  changes as were written, or the race stops.
 - The Rust client (crate `scylla-cdc`, compiled for speed, on all cores) gets all of the range as
   one window: it asks for nothing twice and never sleeps. It hands over decoded log rows, which are
   counted and dropped.
