@@ -30,7 +30,16 @@ def _parser() -> argparse.ArgumentParser:
         ("kill", "SIGKILL one server"),
     ):
         one = verbs.add_parser(verb, parents=[shared], help=text)
-        one.add_argument("service", choices=sorted(commands.SERVICES))
+        one.add_argument("service", choices=sorted(commands.ALL))
+    for verb, service, text in (
+        ("seal", "vault", "let it run and give nothing, until it is started"),
+        ("mount", "postgres", "give it a small file system beside its own; for root"),
+        ("fill", "postgres", "leave no room on the small file system"),
+        ("free", "postgres", "make room there again"),
+        ("unmount", "postgres", "take the small file system away"),
+    ):
+        one = verbs.add_parser(verb, parents=[shared], help=text)
+        one.add_argument("service", choices=[service])
     return parser
 
 

@@ -12,13 +12,16 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from stackd import certs, deps, kafka, postgres, procs, registry, scylla
+from stackd import certs, deps, kafka, postgres, procs, registry, scylla, small_disk, vault
 from stackd import state as states
 from stackd.errors import StackError, log_tail
 from stackd.service import Archive, Service
 from stackd.state import State
 
 SERVICES = {s.name: s for s in (postgres.SERVICE, kafka.SERVICE, registry.SERVICE, scylla.SERVICE)}
+# These run only where somebody starts them.
+MORE = {vault.SERVICE.name: vault.SERVICE}
+ALL = {**SERVICES, **MORE}
 _START_LIMIT_SECONDS = 120.0
 _STOP_LIMIT_SECONDS = 20.0
 _POLL_SECONDS = 0.05
@@ -78,8 +81,9 @@ def down(folder: Path) -> None:
     with states.locked(folder):
         state = states.load(folder)
         if state is not None:
-            with ThreadPoolExecutor(len(SERVICES)) as pool:
-                list(pool.map(lambda s: _stop(state, s), SERVICES.values()))
+            with ThreadPoolExecutor(len(ALL)) as pool:
+                list(pool.map(lambda s: _stop(state, s), ALL.values()))
+            small_disk.unmount(state)
             if state.postgres_home is not None:
                 shutil.rmtree(state.postgres_home, ignore_errors=True)
         shutil.rmtree(folder)
@@ -105,29 +109,59 @@ def status(folder: Path) -> bool:
 def start(folder: Path, name: str) -> None:
     """Start one server again, on its port and data."""
     with states.locked(folder):
-        _start_all(_existing(folder), [SERVICES[name]])
+        _start_all(_existing(folder), [ALL[name]])
 
 
 def stop(folder: Path, name: str) -> None:
     """Stop one server in good order."""
     with states.locked(folder):
-        _stop(_existing(folder), SERVICES[name])
-    print(f"{SERVICES[name].title} stopped")
+        _stop(_existing(folder), ALL[name])
+    print(f"{ALL[name].title} stopped")
 
 
 def restart(folder: Path, name: str) -> None:
     """Stop one server and start it again."""
     with states.locked(folder):
         state = _existing(folder)
-        _stop(state, SERVICES[name])
-        _start_all(state, [SERVICES[name]])
+        _stop(state, ALL[name])
+        _start_all(state, [ALL[name]])
 
 
 def kill(folder: Path, name: str) -> None:
     """SIGKILL one server and its children."""
     with states.locked(folder):
         procs.kill(_existing(folder).procs.get(name))
-    print(f"{SERVICES[name].title} killed")
+    print(f"{ALL[name].title} killed")
+
+
+def seal(folder: Path, _name: str) -> None:
+    """Let Vault run on and give nothing, until it is started."""
+    vault.seal(_existing(folder))
+
+
+def mount(folder: Path, _name: str) -> None:
+    """Give PostgreSQL a small file system beside its own."""
+    with states.locked(folder):
+        state = _existing(folder)
+        small_disk.mount(state)
+        # A stack that an older version started has not written down where it is.
+        _write_outputs(state)
+
+
+def fill(folder: Path, _name: str) -> None:
+    """Leave no room on the small file system."""
+    small_disk.fill(_existing(folder))
+
+
+def free(folder: Path, _name: str) -> None:
+    """Make room on it."""
+    small_disk.free(_existing(folder))
+
+
+def unmount(folder: Path, _name: str) -> None:
+    """Take the small file system away, with what is on it."""
+    with states.locked(folder):
+        small_disk.unmount(_existing(folder))
 
 
 # ---- steps -------------------------------------------------------------------------------------
@@ -174,7 +208,7 @@ def _start_one(
         started(service, proc)
     log = state.log(service.name)
     while True:
-        answers = _answers(state, service)
+        answers = _answers(state, service, start=True)
         if not procs.alive(proc):  # an answer may be another program's, on the port we wanted
             raise StackError(f"{service.title} ended at its start; see {log}{log_tail(log)}")
         if answers:
@@ -190,8 +224,10 @@ def _start_one(
         print(f"==> {service.title:<36} {service.address(state):<48} {word}", flush=True)
 
 
-def _answers(state: State, service: Service) -> bool:
+def _answers(state: State, service: Service, *, start: bool = False) -> bool:
     try:
+        if start and service.open is not None:
+            service.open(state)
         service.probe(state)
     except (OSError, ValueError):
         return False
@@ -220,6 +256,10 @@ def _write_outputs(state: State) -> None:
         "pids": {name: p.pid for name, p in state.procs.items()},
         "logs": {name: str(state.log(name)) for name in SERVICES},
     }
+    if (space := small_disk.space(state)) is not None:
+        outputs["small_disk"] = str(space)
+    if (token := vault.token(state)) is not None:
+        outputs["vault"] = {"url": vault.url(state), "token": token, "login": vault.LOGIN}
     # A stack that was made by an older version has no such listener.
     for name in ("kafka_behind", "kafka_proxy"):
         if name in ports:

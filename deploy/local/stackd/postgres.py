@@ -106,7 +106,7 @@ def _downloaded() -> Path:
 
 
 def _start(state: State, _archive: Archive | None) -> procs.Proc:
-    owner = _owner()
+    owner = server_user()
     if state.postgres_home is None or not state.postgres_home.exists():
         state.postgres_home = _make_home(state, owner)
         state.save()
@@ -122,7 +122,7 @@ def _start(state: State, _archive: Archive | None) -> procs.Proc:
     )
 
 
-def _owner() -> procs.Owner | None:
+def server_user() -> procs.Owner | None:
     """Who runs the server; None for the present user."""
     if os.geteuid() != 0:
         return None

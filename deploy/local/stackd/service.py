@@ -1,4 +1,4 @@
-"""What all four servers have in common."""
+"""What all servers have in common."""
 
 from __future__ import annotations
 
@@ -40,6 +40,8 @@ class Service:
     address: Callable[[State], str]
     stop_signal: signal.Signals = signal.SIGTERM
     is_java: bool = True
+    # What a server needs before it answers, each time; raises as the probe does.
+    open: Callable[[State], None] | None = None
 
 
 def java_command(

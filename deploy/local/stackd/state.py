@@ -20,6 +20,7 @@ STATE_FILE = "state.json"
 PORT_NAMES = (
     *("postgres", "kafka", "kafka_controller", "kafka_behind", "kafka_proxy"),
     *("registry", "scylla", "scylla_storage"),
+    *("vault", "vault_raft"),
     *("kafka_tls", "kafka_login"),
 )
 # Below the kernel's ephemeral range: while a server is down for a test, no outgoing connection of
