@@ -13,9 +13,10 @@ from cdcd.cli.look import json_option
 from cdcd.cli.show import console
 from cdcd.config.settings import Settings
 from cdcd.drill.kinds import KINDS, Kind
+from cdcd.drill.needs import meet
 from cdcd.drill.outcome import Outcome
 from cdcd.drill.place import Place
-from cdcd.drill.stack import FILE, LocalStack
+from cdcd.drill.stack import FILE
 from cdcd.model.errors import ExitCode
 from cdcd.ops.audit import audit
 from cdcd.ops.logs import redact_text
@@ -64,11 +65,10 @@ def drill(  # noqa: PLR0913, PLR0917  click passes each option as an argument
 ) -> int:
     """Make trouble on purpose while changes are written, and see that nothing is lost.
 
-    A drill has a table, a pipeline and workers of its own on the servers that the
-    settings name, and takes them away at the end; other pipelines are not touched.
-    Kinds that disturb servers are for the local stack alone.
-    In the end each log row has to be in the topic once, and the target has to have
-    the source's rows. Each round's recovery is timed.
+    A drill has a table, a pipeline and workers of its own on the settings' servers,
+    and takes them away; other pipelines are not touched. Kinds that disturb servers
+    are for the local stack alone. In the end the topic has each log row once, and the
+    target the source's rows. Recoveries are timed.
 
     \b
     Exit code 0: nothing lost or twice. 1: something was. 3: could not go on.
@@ -76,7 +76,7 @@ def drill(  # noqa: PLR0913, PLR0917  click passes each option as an argument
     chosen = KINDS[kind]
     place = Place.new(chosen)
     settings = invocation.settings({"name": place.pipeline, "postgres.target_schema": place.schema})
-    local = LocalStack.read(stack, settings) if chosen.needs_stack else None
+    local = meet(chosen, stack, settings)
     names = {"pipeline": place.pipeline, "table": place.full_name, "schema": place.schema}
     if not yes:
         if as_json:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One kind. `needs_stack` marks those that disturb servers, which only the local stack's may
-    be; `timed` says from when a round's recovery is counted.
+    be; `timed` says from when a round's recovery is counted; `programs` are used by it.
     """
 
     name: str
@@ -15,6 +15,8 @@ class Kind:
     workers: int = 1
     needs_stack: bool = False
     tablets: bool = False
+    programs: tuple[str, ...] = ()
+    needs_root: bool = False
 
 
 _KINDS = (
@@ -31,11 +33,38 @@ _KINDS = (
         workers=2,
     ),
     Kind(
+        "takeover",
+        "kills one of two workers (SIGKILL), and starts it again once the other has taken over",
+        "the kill",
+        workers=2,
+    ),
+    Kind(
         "poison",
         "writes rows that PostgreSQL refuses, and mends and replays their dead letters",
         "the replay",
     ),
     Kind("schema", "adds a column and writes to it at once", "the ALTER TABLE"),
+    Kind(
+        "connections",
+        "takes all of PostgreSQL's connections, the worker's too, for three seconds",
+        "their return",
+        needs_stack=True,
+    ),
+    Kind(
+        "disk",
+        "fills the disk of the target's table until the worker says so, and for three seconds",
+        "the new room",
+        needs_stack=True,
+        programs=("mount",),
+        needs_root=True,
+    ),
+    Kind(
+        "vault",
+        "takes Vault away, killed and sealed in turn, until the login that it leased has ended, and"
+        " breaks the worker's connections",
+        "Vault's first answer",
+        needs_stack=True,
+    ),
     Kind(
         "database",
         "takes PostgreSQL away for two seconds, killed and stopped in turn",

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 
 from cdcd.dlq import desk
 from cdcd.dlq.store import Choice
-from cdcd.drill import server_rounds
+from cdcd.drill import leases, server_rounds, shortage
 from cdcd.drill.ground import Ground
 from cdcd.model.dead_letter import State
 
@@ -44,6 +44,17 @@ async def pause(ground: Ground, number: int) -> float:
         recovered = await ground.seen(await ground.beat())
     finally:
         worker.wake()
+    await ground.seen(await ground.beat())
+    return recovered - began
+
+
+async def takeover(ground: Ground, number: int) -> float:
+    """SIGKILL, and nobody starts it again until the other worker has taken over."""
+    worker = ground.workers[number % 2]
+    began = time.monotonic()
+    worker.kill()
+    recovered = await ground.seen(await ground.beat())
+    worker.start()
     await ground.seen(await ground.beat())
     return recovered - began
 
@@ -97,8 +108,12 @@ async def poison(ground: Ground, number: int) -> float:
 ROUNDS: Mapping[str, Round] = {
     "kill": kill,
     "pause": pause,
+    "takeover": takeover,
     "poison": poison,
     "schema": schema,
+    "connections": shortage.connections,
+    "disk": shortage.disk,
+    "vault": leases.vault,
     "database": server_rounds.database,
     "broker": server_rounds.broker,
     "cluster": server_rounds.cluster,
@@ -107,4 +122,8 @@ ROUNDS: Mapping[str, Round] = {
     "generation": server_rounds.generation,
     "tablets": server_rounds.tablets,
 }
-SETUPS: Mapping[str, Setup] = {"partition": server_rounds.cables}
+SETUPS: Mapping[str, Setup] = {
+    "disk": shortage.small_disk,
+    "vault": leases.leased,
+    "partition": server_rounds.cables,
+}

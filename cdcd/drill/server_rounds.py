@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 from cdcd.drill.cable import Cable, Trouble, cable
 from cdcd.drill.ground import Ground
-from cdcd.model.errors import ConfigurationError
 
 AWAY_SECONDS = 2.0
 
@@ -92,13 +91,9 @@ TROUBLE_SECONDS = 3.0
 @asynccontextmanager
 async def cables(ground: Ground) -> AsyncIterator[Mapping[str, str]]:
     """Cables to all four servers; gives the settings that lead a worker through them."""
-    found, settings = ground.stack_in_reach.found, ground.settings
-    if "kafka_behind" not in found:
-        raise ConfigurationError(
-            "this stack's Kafka has no listener for a proxy", "`make down` and `make up`"
-        )
+    stack, settings = ground.stack_in_reach, ground.settings
     dsn, url = urlsplit(settings.postgres.dsn.get_secret_value()), urlsplit(settings.registry.url)
-    behind, advertised = (urlsplit(f"//{found[n]}") for n in ("kafka_behind", "kafka_proxy"))
+    behind, advertised = (urlsplit(f"//{stack.told(n)}") for n in ("kafka_behind", "kafka_proxy"))
     async with AsyncExitStack() as opened:
 
         async def lay(host: str | None, port: int | None, listen: int = 0) -> Cable:

@@ -41,13 +41,14 @@ class LocalStack:
                 f"this drill disturbs servers, and there is no local stack at {file}",
                 "only the local stack's servers may be disturbed; `make up` starts it",
             )
+        stack = cls(file.resolve().parent, found)
         named = {
-            "ScyllaDB": (settings.scylla.port, int(found["scylla"]["port"])),
-            "Kafka": (settings.kafka.bootstrap_servers, found["kafka"]),
-            "the registry": (settings.registry.url, found["registry"]),
+            "ScyllaDB": (settings.scylla.port, stack.told("scylla").get("port")),
+            "Kafka": (settings.kafka.bootstrap_servers, stack.told("kafka")),
+            "the registry": (settings.registry.url, stack.told("registry")),
             "PostgreSQL": (
                 urlsplit(settings.postgres.dsn.get_secret_value()).port,
-                urlsplit(found["postgres"]).port,
+                urlsplit(stack.told("postgres")).port,
             ),
         }
         others = [name for name, (ours, theirs) in named.items() if ours != theirs]
@@ -56,15 +57,39 @@ class LocalStack:
                 f"the settings name another server than the local stack's: {', '.join(others)}",
                 f"this drill may only disturb the stack of {file}",
             )
-        return cls(file.resolve().parent, found)
+        return stack
+
+    def told(self, name: str) -> Any:
+        """What the file says of something. Raises ConfigurationError when that is nothing."""
+        if name not in self.found:
+            raise ConfigurationError(
+                f"the local stack's file does not say `{name}`, which this drill needs",
+                "an older version made that stack: `make down`, `make up`",
+            )
+        return self.found[name]
 
     @property
     def admin_dsn(self) -> str:
         """PostgreSQL's superuser."""
-        return str(self.found["postgres_admin"])
+        return str(self.told("postgres_admin"))
+
+    def vault(self) -> dict[str, str]:
+        """Where its Vault is, once that was started: `url`, `token`, and the path of a `login`."""
+        found: dict[str, str] = self._now().told("vault")
+        return found
+
+    def small_disk(self) -> str:
+        """The folder of a tablespace on PostgreSQL's small file system, once that is mounted."""
+        return str(self._now().told("small_disk"))
+
+    def _now(self) -> "LocalStack":
+        """With what its command has written down since."""
+        return LocalStack(self.folder, json.loads((self.folder / FILE.name).read_text("utf-8")))
 
     async def control(self, verb: str, service: str) -> None:
-        """`start`, which returns when the server answers, `stop` or `kill`. Raises Fatal."""
+        """`start`, which returns when the server answers, `stop`, `kill`, or what else the stack's
+        command does with one. Raises Fatal.
+        """
         await asyncio.to_thread(self._control, verb, service)
 
     def _control(self, verb: str, service: str) -> None:

@@ -64,6 +64,11 @@ class Worker:
         if ended is not None:
             raise Fatal(f"a worker ended with exit code {ended}", self._last_words())
 
+    def count(self, text: str) -> int:
+        """How many lines of its log have a text."""
+        lines = self._log.read_text("utf-8", "replace").splitlines() if self._log.exists() else []
+        return sum(text in line for line in lines)
+
     def pause(self) -> None:
         """SIGSTOP."""
         self._send(signal.SIGSTOP)

@@ -1,5 +1,6 @@
 """Drills: what their verdict counts, and that each kind has its round."""
 
+import json
 import os
 import re
 from collections import Counter
@@ -7,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from cdcd.config.settings import Settings
 from cdcd.drill.kinds import KINDS
+from cdcd.drill.needs import lacking, meet
 from cdcd.drill.outcome import Outcome, Rows, Verdict, judged
 from cdcd.drill.place import NAME, Place
-from cdcd.drill.rounds import ROUNDS
+from cdcd.drill.rounds import ROUNDS, SETUPS
+from cdcd.drill.stack import LocalStack
 from cdcd.drill.worker import Worker
-from cdcd.model.errors import ExitCode, Fatal
+from cdcd.model.errors import ConfigurationError, ExitCode, Fatal
 from tests.drills import is_slow
 
 A, B, C = (("ab", f"00000000-0000-1000-8000-00000000000{n}", 0) for n in range(3))
@@ -22,6 +26,7 @@ ROWS: Rows = {(1, 0): {"pk": 1, "ck": 0, "a": "x", "b": None}}
 def test_every_kind_has_a_round() -> None:
     """Each kind that is offered can be held, and each that can be held is offered."""
     assert ROUNDS.keys() == KINDS.keys()
+    assert SETUPS.keys() <= KINDS.keys()
 
 
 def test_what_is_there_once_is_clean() -> None:
@@ -106,3 +111,62 @@ def test_a_worker_that_has_ended_is_not_running(tmp_path: Path) -> None:
     os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
     with pytest.raises(Fatal, match="exit code 0"):
         worker.require_running()
+
+
+def test_lines_of_a_worker_are_counted(tmp_path: Path) -> None:
+    """Lines with a text count, each once, and a worker that has no log yet has none."""
+    log = tmp_path / "log"
+    worker = Worker([], {}, log)
+    assert worker.count("53100") == 0
+    log.write_text("disk full (53100) 53100\nall is well\ndisk full (53100)\n")
+    assert worker.count("53100") == 2
+
+
+@pytest.mark.parametrize("kind", ["disk"])
+def test_a_program_that_is_missing_is_named(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A drill whose program is not installed is refused, with the package to install."""
+    monkeypatch.setenv("PATH", "/nonexistent")
+    error = lacking(KINDS[kind])
+    assert error is not None
+    assert "not installed" in error.message
+    assert "apt-get install" in str(error.hint)
+
+
+def test_a_kind_that_needs_nothing_lacks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What needs no program and no root can be held anywhere."""
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert lacking(KINDS["kill"]) is None
+    assert meet(KINDS["kill"], Path("/nonexistent"), Settings()) is None
+
+
+@pytest.mark.parametrize("kind", sorted(name for name, kind in KINDS.items() if kind.needs_stack))
+def test_a_file_without_servers_is_refused(kind: str, tmp_path: Path) -> None:
+    """A file that lacks what a drill looks for is refused, and what is missing is named."""
+    file = tmp_path / "stack.json"
+    file.write_text(json.dumps({"control": ["false"]}))
+    with pytest.raises(ConfigurationError, match="does not say `scylla`"):
+        meet(KINDS[kind], file, Settings())
+
+
+def test_what_a_stack_does_not_say_is_named(tmp_path: Path) -> None:
+    """Vault, small disk and administrator are looked for when they are needed; a file without them
+    is refused with their names and what to do.
+    """
+    (tmp_path / "stack.json").write_text(json.dumps({"control": ["false"]}))
+    stack = LocalStack(tmp_path, {"control": ["false"]})
+    for name, look in (
+        ("vault", stack.vault),
+        ("small_disk", stack.small_disk),
+        ("postgres_admin", lambda: stack.admin_dsn),
+    ):
+        with pytest.raises(ConfigurationError, match=f"`{name}`") as caught:
+            look()
+        assert "make up" in str(caught.value.hint)
+
+
+def test_what_a_stack_has_written_since_is_known(tmp_path: Path) -> None:
+    """What the stack's command has written down behind the drill's start is found."""
+    stack = LocalStack(tmp_path, {"control": ["false"]})
+    (tmp_path / "stack.json").write_text(json.dumps({"small_disk": "/s", "vault": {"url": "u"}}))
+    assert stack.small_disk() == "/s"
+    assert stack.vault() == {"url": "u"}
