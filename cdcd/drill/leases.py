@@ -18,10 +18,10 @@ AWAY_SECONDS = 10.0
 async def leased(ground: Ground) -> AsyncIterator[Mapping[str, str]]:
     """The stack's Vault; gives the settings that make a worker take its login from there."""
     stack = ground.stack_in_reach
-    await stack.control("start", "vault")
-    vault = stack.vault()
-    dsn = urlsplit(ground.settings.postgres.dsn.get_secret_value())
     try:
+        await stack.control("start", "vault")
+        vault = stack.vault()
+        dsn = urlsplit(ground.settings.postgres.dsn.get_secret_value())
         yield {
             "CDCD_VAULT__URL": vault["url"],
             "CDCD_VAULT__TOKEN": vault["token"],
@@ -29,12 +29,14 @@ async def leased(ground: Ground) -> AsyncIterator[Mapping[str, str]]:
             "CDCD_POSTGRES__VAULT_LOGIN": vault["login"],
         }
     finally:
-        # The workers' logins are taken back before Vault, which would do it, is no more.
-        for worker in ground.workers:
-            worker.kill()
-        await stack.control("start", "vault")
-        await asyncio.sleep(AWAY_SECONDS)
-        await stack.control("stop", "vault")
+        try:
+            # The workers' logins are taken back before Vault, which does it, is no more.
+            for worker in ground.workers:
+                worker.kill()
+            await stack.control("start", "vault")
+            await asyncio.sleep(AWAY_SECONDS)
+        finally:
+            await stack.control("stop", "vault")
 
 
 async def vault(ground: Ground, number: int) -> float:

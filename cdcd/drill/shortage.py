@@ -9,16 +9,21 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pydantic import SecretStr
 
 from cdcd.drill.ground import Ground
-from cdcd.model.errors import ConfigurationError, Transient
+from cdcd.model.errors import ConfigurationError, Fatal, Transient
 from cdcd.sink.pool import Pool
 
 WITHOUT_SECONDS = 3.0
 # More than any server that this is held on takes; each costs it some megabytes.
 CONNECTIONS_MAX = 500
 _TAKER = "cdcd drill, taking connections"
-_LOOKS = 2
+_LOOKS, _LOOKS_MAX = 2, 50
 _BREAK = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = $1
+"""
+# Only logins of Vault's are valid for a time.
+_VALID_LOGINS = """
+SELECT count(*) FROM pg_roles WHERE rolcanlogin AND rolvaliduntil > now()
+    AND rolvaliduntil < 'infinity'
 """
 
 
@@ -43,10 +48,14 @@ async def connections(ground: Ground, _number: int) -> float:
         looks = 0
         # A worker that is quicker than this to take one is sent away again. Twice without one,
         # because what a connection held is free a moment after it is gone.
-        while looks < _LOOKS:
+        for _ in range(_LOOKS_MAX):
             await _take_all(pool, taken)
             broken = await first.fetchval(_BREAK, _named(ground))
             looks = 0 if broken else looks + 1
+            if looks == _LOOKS:
+                break
+        else:
+            raise Fatal("the worker is always quicker to take a connection", "try again")
         beat = await ground.beat()
         await asyncio.sleep(WITHOUT_SECONDS)
     began = time.monotonic()
@@ -54,7 +63,13 @@ async def connections(ground: Ground, _number: int) -> float:
 
 
 async def break_connections(ground: Ground, pool: Pool) -> None:
-    """Break those of the workers."""
+    """Break those of the workers, once no login is valid with which they would have others."""
+
+    async def has_ended() -> bool:
+        async with pool.connection() as connection:
+            return not await connection.fetchval(_VALID_LOGINS)
+
+    await ground.until(has_ended, "the end of the leased login")
     async with pool.connection() as connection:
         await connection.fetchval(_BREAK, _named(ground))
 
@@ -75,7 +90,7 @@ async def _take_all(pool: Pool, taken: AsyncExitStack) -> None:
 
 # ---- a full disk ---------------------------------------------------------------------------------
 
-DISK_FULL = "53100"
+DISK_FULL = "SQLSTATE 53100"
 # Rows that no free place in the table's pages holds.
 _BIG_ROWS, _BIG_BYTES = 100, 4000
 _BIG_FROM = 2_000_000

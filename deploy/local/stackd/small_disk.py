@@ -37,7 +37,11 @@ def mount(state: State) -> None:
 
 
 def fill(state: State) -> None:
-    """Take all room that is left."""
+    """Take all room that is left. Raises StackError where it is not mounted: the room would be that
+    of the machine's own disk.
+    """
+    if not _root(state).is_mount():
+        raise StackError("the small file system is not mounted")
     filler = os.open(_root(state) / "filler", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         while True:
