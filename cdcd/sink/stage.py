@@ -177,7 +177,7 @@ class _Sink:
     async def _find_unread(self, partitions: Mapping[str, int]) -> None:
         """Have the group divide anew what nobody reads."""
         wanted = {topic: partitions[topic] for topic in self._tables.keys() & partitions.keys()}
-        if not wanted:
+        if not self._unread.is_due(wanted, time.monotonic()):
             return
         unread = self._unread.look(wanted, await self._topics.read_by(group_of(self._plan.name)))
         if unread:
@@ -262,6 +262,7 @@ class _Sink:
     def _assign(self, partitions: Iterable[Partition]) -> None:
         """The group has decided anew: whatever was read and not yet written is void."""
         self._assigned = {}
+        self._unread.divided(time.monotonic())
         for partition in partitions:
             if partition.topic in self._tables:  # it may have left meanwhile
                 self._assigned.setdefault(partition.topic, set()).add(partition)

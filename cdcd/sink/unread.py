@@ -12,6 +12,9 @@ from cdcd.transport.records import Partition
 # How many looks at most are passed over between two times that the group divides anew: that holds
 # up all its members, and is no help where it has not been before.
 LOOKS_PASSED_MAX = 32
+# How long it is looked after a division, or after a topic has other partitions: nothing becomes
+# nobody's by itself, and brokers that are about to go away are better not asked.
+LOOK_SECONDS = 60.0
 
 
 class Unread:
@@ -21,6 +24,19 @@ class Unread:
         self._before: set[str] = set()
         self._pass = 1
         self._passing = 0
+        self._wanted: Mapping[str, int] = {}
+        self._until_seconds = 0.0
+
+    def divided(self, now_seconds: float) -> None:
+        """The group has divided its topics."""
+        self._until_seconds = now_seconds + LOOK_SECONDS
+
+    def is_due(self, wanted: Mapping[str, int], now_seconds: float) -> bool:
+        """Whether to look now; `wanted` is the number of partitions by topic."""
+        if wanted != self._wanted:
+            self._wanted = wanted
+            self.divided(now_seconds)
+        return bool(wanted) and now_seconds < self._until_seconds
 
     def look(self, wanted: Mapping[str, int], read: frozenset[Partition] | None) -> set[str]:
         """The topics for which the group should divide anew: those that were found in this look and

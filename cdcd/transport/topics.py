@@ -37,6 +37,10 @@ _INTERNAL = "cdcd"
 # How soon a topic that a broker does not know yet is asked for again, and for how long.
 _UNKNOWN_SECONDS = 0.1
 _UNKNOWN_SECONDS_MAX = 5.0
+# When the limit of this request passes while its coordinator is away, librdkafka 2.16 ends the
+# process (an assertion in `rd_kafka_enq_once_del_source_return`). So its limit is the longest that
+# there is, and we wait for less.
+_DESCRIBE_SECONDS_MAX = 3600.0
 _NOT_YET = (
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError.LEADER_NOT_AVAILABLE,
@@ -159,10 +163,11 @@ class Topics:
         """
         doing = f"describing group {group}"
         future = self._admin.describe_consumer_groups(
-            [group], request_timeout=self._timeout_seconds
+            [group], request_timeout=_DESCRIBE_SECONDS_MAX
         )[group]
         try:
-            found = await asyncio.to_thread(future.result, self._timeout_seconds + 1)
+            async with asyncio.timeout(self._timeout_seconds):
+                found = await asyncio.shield(asyncio.wrap_future(future))
         except TimeoutError as error:
             raise Transient(f"Kafka: {doing}: no answer in time") from error
         except KafkaException as error:

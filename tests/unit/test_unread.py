@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from cdcd.sink.unread import LOOKS_PASSED_MAX, Unread, nobodys
+from cdcd.sink.unread import LOOK_SECONDS, LOOKS_PASSED_MAX, Unread, nobodys
 from cdcd.transport.records import Partition
 
 WANTED = {"a": 2, "b": 1}
@@ -56,3 +56,22 @@ def test_a_group_that_divides_is_not_looked_at() -> None:
     unread = Unread()
     looks = [parts("b0"), None, parts("b0")]
     assert [unread.look(WANTED, read) for read in looks] == [set(), set(), set()]
+
+
+def test_it_is_looked_for_a_while_after_a_division() -> None:
+    """What the group has divided stays so; without topics there is nothing to look at."""
+    unread = Unread()
+    assert not unread.is_due({}, 0.0)
+    assert unread.is_due(WANTED, 1.0)
+    assert not unread.is_due(WANTED, 1.0 + LOOK_SECONDS)
+    unread.divided(100.0)
+    assert unread.is_due(WANTED, 99.0 + LOOK_SECONDS)
+    assert not unread.is_due(WANTED, 100.0 + LOOK_SECONDS)
+
+
+def test_it_is_looked_when_a_topic_gains_partitions() -> None:
+    """However long ago the group has divided them."""
+    unread = Unread()
+    assert unread.is_due(WANTED, 0.0)
+    assert not unread.is_due(WANTED, 2 * LOOK_SECONDS)
+    assert unread.is_due({**WANTED, "a": 3}, 2 * LOOK_SECONDS)
