@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from cdcd.model.errors import Transient
-from cdcd.ops.cancellation import give_way
 
 Result = TypeVar("Result")
 
@@ -70,7 +69,6 @@ async def retrying(
         try:
             return await operation()
         except Transient as error:
-            give_way()
             pause = backoff.pause_seconds(attempt, now.chance)
             if limit_seconds is not None and now.clock() + pause - started > limit_seconds:
                 raise

@@ -21,7 +21,6 @@ from cdcd.model.published import Sought, TakePublished
 from cdcd.model.refresh import Request
 from cdcd.model.table import TableSpec
 from cdcd.ops.board import Board
-from cdcd.ops.cancellation import give_way
 from cdcd.ops.directions import Directions
 from cdcd.ops.logs import get_logger
 from cdcd.ops.status import StageState
@@ -105,7 +104,6 @@ async def run(source: Source, lanes: Lanes) -> None:
             await _follow(source, lanes, assignment)
         except* LanesLost:
             log.info("lanes lost")
-        give_way()
 
 
 async def _follow(source: Source, lanes: Lanes, assignment: Assignment) -> None:

@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar
 
-from cdcd.ops.cancellation import give_way
-
 Result = TypeVar("Result")
 
 
@@ -15,6 +13,5 @@ async def together(coroutines: Iterable[Coroutine[Any, Any, Result]]) -> list[Re
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(c) for c in coroutines]
     except ExceptionGroup as failed:
-        give_way()
         raise failed.exceptions[0] from failed
     return [task.result() for task in tasks]
