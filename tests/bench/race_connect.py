@@ -5,7 +5,6 @@ how far the whole road has come is seen by the rows of the marks in PostgreSQL. 
 the end are counted as they are: that log has no post-images, so a partial update can leave nulls.
 """
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -24,13 +23,13 @@ from tests.bench.connect_worker import (
 )
 from tests.bench.latency import Road, cpu_seconds, peak_mb
 from tests.bench.race_sink import (
-    MARK_ROWS,
     MARKS,
     WAIT_SECONDS,
     WARM_UP_SHARE,
     Row,
     differences,
     in_new_database,
+    until_marked,
 )
 from tests.scenario.conftest import Place
 from tests.stack import Stack
@@ -169,18 +168,14 @@ def _both(given: Connect, prefix: str, table: str, dsn: str) -> tuple[Properties
 async def _marked(
     connection: asyncpg.Connection, failure: Callable[[], str | None], first: int
 ) -> None:
-    query = "SELECT count(*) FROM bench WHERE id >= $1 AND id < $2"
-    ends = time.monotonic() + WAIT_SECONDS
-    while time.monotonic() < ends:
-        try:
-            if await connection.fetchval(query, first, first + MARK_ROWS) == MARK_ROWS:
-                return
-        except asyncpg.UndefinedTableError:
-            pass
+    def look() -> None:
         if why := failure():
             raise NotHad(why)
-        await asyncio.sleep(_POLL_SECONDS)
-    raise NotHad(f"after {WAIT_SECONDS} s the rows of a mark were not there")
+
+    try:
+        await until_marked(connection, "bench", first, look)
+    except TimeoutError as error:
+        raise NotHad(str(error)) from error
 
 
 def road(given: Connect, own: Place) -> Road:

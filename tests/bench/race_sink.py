@@ -118,8 +118,14 @@ def _plain(value: object) -> object:
     return str(value) if isinstance(value, UUID) else value
 
 
-async def until_marked(connection: asyncpg.Connection, table: str, first: int) -> None:
-    """Wait until all rows of a mark are visible."""
+def _go_on() -> None:
+    pass
+
+
+async def until_marked(
+    connection: asyncpg.Connection, table: str, first: int, look: Callable[[], None] = _go_on
+) -> None:
+    """Wait until all rows of a mark are visible; `look` may raise where they will never be."""
     query = f"SELECT count(*) FROM {table} WHERE id >= $1 AND id < $2"
     ends = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < ends:
@@ -128,6 +134,7 @@ async def until_marked(connection: asyncpg.Connection, table: str, first: int) -
                 return
         except asyncpg.UndefinedTableError:
             pass
+        look()
         await asyncio.sleep(_POLL_SECONDS)
     raise TimeoutError(f"{table}: the mark {first} did not come")
 
