@@ -5,6 +5,7 @@ the messages of whole classes of errors, so those are replaced by the condition'
 """
 
 import asyncio
+import logging
 import re
 import ssl
 from collections import OrderedDict
@@ -207,6 +208,18 @@ async def _prepare(connection: Any) -> None:
             )
 
 
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    """Whether a line of asyncio says more than that a request to cancel a statement failed.
+
+    Such a request is a connection of its own, which the driver makes when a statement's caller is
+    cancelled. Nobody waits for it once its statement's connection is closed
+    (https://github.com/MagicStack/asyncpg/issues/1310), and the caller tells what went wrong.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    forgotten = record.getMessage().startswith("Future exception was never retrieved")
+    return not (forgotten and isinstance(error, OSError))
+
+
 class Pool:
     """At most `pool_connections_max` connections, made when they are needed."""
 
@@ -243,6 +256,8 @@ class Pool:
     async def __aenter__(self) -> Self:
         settings = self._settings
         session = self._session if self.keeps_sessions else {}
+        # Adding it again changes nothing.
+        logging.getLogger("asyncio").addFilter(_is_worth_a_line)
         with ours():
             self._pool = await asyncpg.create_pool(
                 settings.dsn.get_secret_value(),

@@ -1,10 +1,12 @@
 """What PostgreSQL's failures mean, and that no value of a row is in what is said of them."""
 
+import logging
+
 import asyncpg
 import pytest
 
 from cdcd.model.errors import CdcdError, ConfigurationError, TableStopped, Transient
-from cdcd.sink.pool import Rejected, TargetBroken, failure
+from cdcd.sink.pool import Rejected, TargetBroken, _is_worth_a_line, failure
 from cdcd.sink.position_checks import check_offset
 from cdcd.sink.sqlstates import SQLSTATES, Kind, meaning_of
 from cdcd.transport.records import Partition
@@ -94,3 +96,18 @@ def test_reading_on_leaves_nothing_out(
     with pytest.raises(TableStopped, match=words) as caught:
         check_offset("ks.t", Partition("x", 0), saved, bounds)
     assert caught.value.needs_snapshot
+
+
+@pytest.mark.parametrize(
+    ("error", "is_told"),
+    [(ConnectionError("unexpected connection_lost() call"), False), (ValueError("ours"), True)],
+)
+def test_a_forgotten_cancel_request_is_not_told(error: Exception, is_told: bool) -> None:
+    """The driver cancels a statement over a connection that it may forget; whatever else nobody
+    waited for is told.
+    """
+    forgotten = logging.getLogger("asyncio").makeRecord(
+        *("asyncio", logging.ERROR, "", 0, "Future exception was never retrieved\nfuture: …", ()),
+        (type(error), error, None),
+    )
+    assert _is_worth_a_line(forgotten) is is_told
