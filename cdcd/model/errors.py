@@ -46,6 +46,10 @@ class ConfigurationError(Fatal):
     exit_code = ExitCode.CONFIGURATION
 
 
+class Fenced(ConfigurationError):
+    """Another client has this one's name, or a request of an earlier life of this one came late."""
+
+
 class InvariantBroken(Fatal):
     """State that cannot be: going on could lose or double changes."""
 

@@ -1,10 +1,13 @@
 """How stages come up and stay up: waiting at the start, and starting again after a failure."""
 
 import asyncio
+import math
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from cdcd.model.errors import Fatal, Transient, leading
+from cdcd.model.errors import Fatal, Fenced, Transient, leading
+from cdcd.ops.attempt import attempted
 from cdcd.ops.board import Board
 from cdcd.ops.logs import get_logger
 from cdcd.ops.retry import Backoff, retrying
@@ -29,17 +32,52 @@ class Starting:
             raise Fatal(error.message, error.hint or "is it up?") from error
 
 
+class Fences:
+    """How often this process has found its name taken, which once may mean nothing.
+
+    A member of a group that comes back after an outage of Kafka is another one for the brokers,
+    and its own request of before, still on the way, is refused as a double's. So the first time
+    the stage begins anew. A double that is there would be told so too, and do the same: whoever
+    is told again within the time is the one that was there first, and ends.
+    """
+
+    # Longer than a stage needs to begin: a double must not be fenced twice by one beginning.
+    PAUSE_SECONDS = 3.0
+    # Two pauses, and the way of both into the group, each up to two sessions of at most ten.
+    MEMORY_SECONDS = 60.0
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._last = -math.inf
+
+    def is_first(self) -> bool:
+        """Note that the name is taken; whether that is so for the first time of late."""
+        now = self._clock()
+        before, self._last = self._last, now
+        return now - before > self.MEMORY_SECONDS
+
+
 async def supervised(once: Callable[[], Awaitable[None]], stage: str, board: Board) -> None:
     """Run a stage for ever: after a transient failure it starts again from what is saved."""
+    fences = Fences()
 
     async def unwrapped() -> None:
         try:
-            await once()
-        except BaseExceptionGroup as group:
+            await attempted(once)
+        except ExceptionGroup as group:
             raise leading(group) from group
+
+    async def forgiving() -> None:
+        try:
+            await unwrapped()
+        except Fenced as fenced:
+            if not fences.is_first():
+                raise
+            await asyncio.sleep(Fences.PAUSE_SECONDS)
+            raise Transient(fenced.message, "or a late request of its own came in") from fenced
 
     def report(_attempt: int, _pause_seconds: float, error: Transient) -> None:
         board.retried(stage, str(error))
         log.warning("stage starts again", stage=stage, reason=str(error))
 
-    await retrying(unwrapped, Backoff(), on_retry=report)
+    await retrying(forgiving, Backoff(), on_retry=report)

@@ -20,6 +20,7 @@ from cdcd.model.position import Generation
 from cdcd.model.published import Sought, TakePublished
 from cdcd.model.refresh import Request
 from cdcd.model.table import TableSpec
+from cdcd.ops.attempt import attempted
 from cdcd.ops.board import Board
 from cdcd.ops.directions import Directions
 from cdcd.ops.logs import get_logger
@@ -101,7 +102,7 @@ async def run(source: Source, lanes: Lanes) -> None:
             await lanes.lost(assignment)
             continue
         try:
-            await _follow(source, lanes, assignment)
+            await attempted(partial(_follow, source, lanes, assignment))
         except* LanesLost:
             log.info("lanes lost")
 

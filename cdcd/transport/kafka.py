@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 from pydantic import SecretStr
 
 from cdcd.config.settings import KafkaSettings
-from cdcd.model.errors import CdcdError, ConfigurationError, Transient
+from cdcd.model.errors import CdcdError, ConfigurationError, Fenced, Transient
 from cdcd.ops import tls
 
 # The end of a partition, told as an error.
@@ -259,7 +259,7 @@ def is_fenced(error: KafkaException) -> bool:
 
 
 def _fenced(doing: str) -> CdcdError:
-    return ConfigurationError(
+    return Fenced(
         f"Kafka: {doing}: another worker runs under this one's name",
         "give each worker an `instance` of its own",
     )

@@ -1,0 +1,28 @@
+"""Work whose caller may be cancelled in the moment in which the work fails."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+
+async def attempted(work: Callable[[], Awaitable[None]]) -> None:
+    """Run the work in a task of its own, and raise what it raises.
+
+    A cancellation of the caller always ends the caller, also when the work fails in that moment,
+    and then the failure is dropped. Before Python 3.13 a task group that is cancelled while it
+    fails tells of the failure alone (https://github.com/python/cpython/issues/116720); whoever
+    tries again after a failure would never end.
+    """
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(_failure_of(work))
+        # Not the task itself: its failure and the caller's cancellation would look the same.
+        await asyncio.wait((task,))
+    if (failure := task.result()) is not None:
+        raise failure
+
+
+async def _failure_of(work: Callable[[], Awaitable[None]]) -> Exception | None:
+    try:
+        await work()
+    except Exception as failure:  # noqa: BLE001  returned, and raised by the caller
+        return failure
+    return None
