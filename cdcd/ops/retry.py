@@ -14,9 +14,6 @@ from cdcd.model.errors import Transient
 
 Result = TypeVar("Result")
 
-# After an attempt that lasted so many of the longest pauses the next failure is a new trouble.
-CALM_PAUSES = 10
-
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
@@ -63,8 +60,8 @@ async def retrying(
     """The operation's result, tried again while it raises Transient.
 
     With a limit the last Transient is raised when the next try would begin after it. `on_retry`
-    is told the attempt that failed (from 0), the pause that follows and the failure. An attempt
-    that lasted ten of the longest pauses went well: after it they begin short again.
+    is told the attempt that failed (from 0), the pause that follows and the failure. After an
+    attempt that lasted longer than the longest pause they begin short again: that hurries nobody.
     """
     now = waiting or Waiting()
     started = now.clock()
@@ -74,7 +71,7 @@ async def retrying(
         try:
             return await operation()
         except Transient as error:
-            if now.clock() - tried > CALM_PAUSES * backoff.pause_seconds_max:
+            if now.clock() - tried > backoff.pause_seconds_max:
                 attempt = 0
             pause = backoff.pause_seconds(attempt, now.chance)
             if limit_seconds is not None and now.clock() + pause - started > limit_seconds:

@@ -382,8 +382,7 @@ class _Sink:
         for table in self._tables.values():
             applied |= table.uncommitted
             table.uncommitted = {}
-        if applied:
-            await self._consumer.commit(applied)
+        await self._consumer.commit(applied)
         if time.monotonic() < self._lag_after:
             return
         self._lag_after = time.monotonic() + LAG_SECONDS

@@ -6,6 +6,7 @@ rebalance callbacks run too, so nothing here needs a lock.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -29,12 +30,17 @@ from cdcd.transport.kafka import (
     client_properties,
     consumer_failure,
     fetch,
+    hear_refusal,
+    is_away,
     is_final,
     leave,
 )
 from cdcd.transport.records import Partition, Record, read_headers
 
 Result = TypeVar("Result")
+
+# How often the group is told how far its partitions are.
+COMMIT_SECONDS = 1.0
 
 # What the client keeps fetched ahead; together with the callers' own limits this bounds memory.
 PREFETCH_RECORDS = 20_000
@@ -83,8 +89,12 @@ class ChangeConsumer:
                 "fetch.error.backoff.ms": 100,
                 "queued.min.messages": PREFETCH_RECORDS,
                 "queued.max.messages.kbytes": PREFETCH_KIB_MAX,
+                "error_cb": self._hear,
             },
         )
+        self._session_seconds = settings.session_timeout_seconds
+        self._uncommitted: dict[Partition, int] = {}
+        self._commit_after = 0.0
         self._client: Consumer | None = None
         self._watch = StallWatch(settings.session_timeout_seconds)
 
@@ -158,10 +168,28 @@ class ChangeConsumer:
         return await self._run("looking at the ends", look)
 
     async def commit(self, positions: Mapping[Partition, int]) -> None:
-        """Tell the group how far it is, for those who watch its lag. Does not wait."""
+        """Tell the group how far it is, for those who watch its lag: soon, and without waiting.
+
+        Not while brokers are away: the client would keep the commit and send it when they are back.
+        When the session has ended meanwhile they take that for a double's, and the client ends.
+        """
+        self._uncommitted |= positions
+        now = time.monotonic()
+        if not self._uncommitted or now < self._commit_after:
+            return
+        self._commit_after = now + COMMIT_SECONDS
         client = self._opened()
-        places = [TopicPartition(p.topic, p.number, offset) for p, offset in positions.items()]
+        # What was another member's meanwhile is that one's to tell.
+        held = self._uncommitted.keys() & set(self._assigned or ())
+        places = [TopicPartition(p.topic, p.number, self._uncommitted[p]) for p in held]
+        self._uncommitted = {}
         await self._run("committing", lambda: client.commit(offsets=places, asynchronous=True))
+
+    def _hear(self, error: KafkaError) -> None:
+        """Take note of an error that the client tells in the background, in its thread."""
+        hear_refusal(error)
+        if is_away(error):
+            self._commit_after = time.monotonic() + self._session_seconds
 
     def _held(self, partitions: Iterable[Partition]) -> list[TopicPartition]:
         held = set(self._assigned or ())

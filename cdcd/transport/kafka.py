@@ -63,7 +63,7 @@ def client_properties(settings: KafkaSettings, role: str, **extra: object) -> di
         "reconnect.backoff.max.ms": 1000,
         "log_level": 0,
         # Errors come back from the calls, but for why a connection was refused.
-        "error_cb": _refusals.hear,
+        "error_cb": hear_refusal,
         **_security(settings),
         **extra,
         **settings.properties,
@@ -163,6 +163,16 @@ def _refusal(error: KafkaError) -> CdcdError | None:
 
 
 _refusals = Refusals()
+
+
+def hear_refusal(error: KafkaError) -> None:
+    """Take note of what a client tells in the background, to explain calls that fail later."""
+    _refusals.hear(error)
+
+
+def is_away(error: KafkaError) -> bool:
+    """Whether a broker cannot be reached, or does not answer."""
+    return error.code() in _AWAY
 
 
 def fetch(consumer: Consumer, records_max: int, wait_seconds: float) -> list[Message]:

@@ -70,7 +70,8 @@ class PublishingLanes:
         self._topics = Topics(settings.kafka)
         self._writers = TableWriters(settings.name, self._topics, registry, settings.tables)
         self._masks = Masks(settings)
-        self._publishing = OneThread("publisher", calls_seconds_max(settings.kafka))
+        limit_seconds = calls_seconds_max(settings.kafka)
+        self._publishing = OneThread("publisher", limit_seconds, lambda: publisher.deadline)
         # What the topics of the tables were when they were last looked at, by name.
         self._destinations: dict[str, Destination] = {}
         self._looked_at = time.monotonic()
@@ -106,7 +107,10 @@ class PublishingLanes:
                 lanes._publishing.close()
 
     async def assigned(self) -> Assignment:
-        """Wait for the assignment that is in force, with its positions restored."""
+        """Wait for the assignment that is in force, with its positions restored. Raises Transient
+        where nothing can be published, before it waits for what the publisher has left open.
+        """
+        self._publishing.require()
         assignment = await self._lane_log.assigned()
         self._owned = assignment.lanes.owned
         self._copied = defaultdict(dict, {n: dict(by) for n, by in assignment.copied.items()})

@@ -5,6 +5,7 @@ transaction was committed, so the producer is given up and the lanes are read ag
 on Bufstream 0.1.0 has the reasons). What was committed is then found there.
 """
 
+import math
 import struct
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -37,6 +38,11 @@ from cdcd.transport.schema import (
 )
 from cdcd.transport.topic_facts import RECORD_BYTES_MAX
 from cdcd.transport.topics import Topics, change_topic
+
+# How long a transaction may take to take the lanes' offsets in, which is a matter of milliseconds.
+# librdkafka forgets its own limit where brokers went away, and stands for half a minute and more,
+# also after it has noticed that it is fenced (https://github.com/confluentinc/librdkafka/issues/5456).
+OFFSETS_SECONDS_MAX = 5.0
 
 _LATE: Headers = [(LATE_HEADER, b"1")]
 
@@ -215,6 +221,9 @@ class Publisher:
         traces is told of the offset of each record.
         """
         self._stood_still = stood_still
+        # By the monotonic clock: when the step that `publish` is at has to be over, where the
+        # client may not see to it. It may be given up then, for nothing is committed yet.
+        self.deadline = math.inf
         timeout_ms = int(settings.transaction_timeout_seconds * 1000)
         self._timeout_seconds = settings.request_timeout_seconds
         self._transaction_seconds = settings.transaction_timeout_seconds
@@ -258,9 +267,7 @@ class Publisher:
                 self._produce(self._lanes_topic, write.value, write.key, write.lane)
             # The broker checks the generation when it takes the offsets: after all records.
             producer.flush(self._timeout_seconds)
-            producer.send_offsets_to_transaction(
-                list(flush.offsets), flush.group, self._timeout_seconds
-            )
+            self._send_offsets(flush)
             producer.commit_transaction(self._timeout_seconds)
         except Unpublishable as bad:
             # Nothing is in doubt: the transaction is given up before its end was asked for.
@@ -283,6 +290,15 @@ class Publisher:
             if self._stood_still():
                 raise Transient("Kafka: publishing: this worker stood still") from error
             raise failure(error, "publishing") from error
+
+    def _send_offsets(self, flush: Flush) -> None:
+        self.deadline = time.monotonic() + OFFSETS_SECONDS_MAX
+        try:
+            self._producer.send_offsets_to_transaction(
+                list(flush.offsets), flush.group, self._timeout_seconds
+            )
+        finally:
+            self.deadline = math.inf
 
     def _produce_changes(self, flush: Flush) -> None:
         now_ms = wall_clock_ms()

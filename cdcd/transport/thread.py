@@ -1,6 +1,8 @@
 """Where blocking client calls run: one thread for each client, as the clients want it."""
 
 import asyncio
+import math
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from queue import SimpleQueue
@@ -11,6 +13,8 @@ from cdcd.config.settings import KafkaSettings
 from cdcd.model.errors import Transient
 
 Result = TypeVar("Result")
+# How often a call's deadline is looked at.
+_LOOK_SECONDS = 0.5
 _Calls = SimpleQueue["tuple[Future[Any], Callable[..., Any], tuple[object, ...]] | None"]
 
 
@@ -22,9 +26,18 @@ class OneThread:
     that a client which never answers does not keep the process from ending.
     """
 
-    def __init__(self, name: str, limit_seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        limit_seconds: float = math.inf,
+        deadline: Callable[[], float] = lambda: math.inf,
+    ) -> None:
+        """`deadline` gives the moment, by the monotonic clock, at which the step that a call is at
+        has to be over.
+        """
         self._name = name
         self._limit_seconds = limit_seconds
+        self._deadline = deadline
         self._calls: _Calls = SimpleQueue()
         self.is_stuck = False
         Thread(target=_serve, args=(self._calls,), name=name, daemon=True).start()
@@ -35,21 +48,35 @@ class OneThread:
 
         Raises Transient when the thread is stuck.
         """
-        if self.is_stuck:
-            raise self._stuck()
+        self.require()
         call: Future[Result] = Future()
         self._calls.put((call, function, args))
         future = asyncio.wrap_future(call)
         try:
-            done, _ = await asyncio.wait([future], timeout=self._limit_seconds)
+            await self._ended(future)
         except asyncio.CancelledError:
-            await asyncio.wait([future], timeout=self._limit_seconds)
+            await self._ended(future)
             self._look(future)
             raise
-        if not done:
+        if not future.done():
             self._look(future)
             raise self._stuck()
         return future.result()
+
+    def require(self) -> None:
+        """Raise Transient when the thread is stuck."""
+        if self.is_stuck:
+            raise self._stuck()
+
+    async def _ended(self, future: "asyncio.Future[Any]") -> None:
+        """Return when the call is over, or has taken too long."""
+        ends = time.monotonic() + self._limit_seconds
+        while not future.done():
+            left_seconds = min(ends, self._deadline()) - time.monotonic()
+            if left_seconds <= 0:
+                return
+            # Not longer, for the next step may have a deadline of its own.
+            await asyncio.wait([future], timeout=min(left_seconds, _LOOK_SECONDS))
 
     def _look(self, future: "asyncio.Future[Any]") -> None:
         """Nobody has a use for the result any more, or will ever have it."""
@@ -69,11 +96,7 @@ class OneThread:
 
 
 def calls_seconds_max(settings: KafkaSettings) -> float:
-    """How long the calls of one transaction may take: by then the brokers have aborted it.
-
-    With the brokers cut off `send_offsets_to_transaction` was seen to stand for a minute and more,
-    where its limit was ten seconds (librdkafka 2.16).
-    """
+    """How long the calls of one transaction may take: by then the brokers have aborted it."""
     return settings.transaction_timeout_seconds + 2 * settings.request_timeout_seconds
 
 

@@ -46,6 +46,8 @@ _NOT_YET = (
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.NOT_LEADER_FOR_PARTITION,
 )
+# What the client knows of the leaders is older than the brokers, or than their restart.
+_OUTDATED = (KafkaError.FENCED_LEADER_EPOCH, KafkaError.UNKNOWN_LEADER_EPOCH)
 
 
 def change_topic(pipeline: str, table: TableSpec) -> str:
@@ -166,8 +168,7 @@ class Topics:
             [group], request_timeout=_DESCRIBE_SECONDS_MAX
         )[group]
         try:
-            async with asyncio.timeout(self._timeout_seconds):
-                found = await asyncio.shield(asyncio.wrap_future(future))
+            found = await asyncio.to_thread(future.result, self._timeout_seconds)
         except TimeoutError as error:
             raise Transient(f"Kafka: {doing}: no answer in time") from error
         except KafkaException as error:
@@ -214,8 +215,12 @@ class Topics:
             except TimeoutError as error:
                 raise Transient(f"Kafka: {doing}: no answer in time") from error
             except KafkaException as error:
-                if error.args[0].code() not in _NOT_YET or time.monotonic() > ends:
+                code = error.args[0].code()
+                if code not in (*_NOT_YET, *_OUTDATED) or time.monotonic() > ends:
                     raise failure(error, doing) from error
+                if code in _OUTDATED:
+                    # An admin client does not ask for it anew by itself.
+                    await self._metadata(doing)
             await asyncio.sleep(_UNKNOWN_SECONDS)
             future = again()
 

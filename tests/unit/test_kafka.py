@@ -5,6 +5,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from cdcd.config.settings import KafkaSettings
 from cdcd.model.errors import ConfigurationError, Transient
+from cdcd.transport.consumer import ChangeConsumer
 from cdcd.transport.kafka import (
     Refusals,
     StallWatch,
@@ -12,6 +13,7 @@ from cdcd.transport.kafka import (
     client_properties,
     is_final,
 )
+from cdcd.transport.records import Partition
 
 
 @pytest.mark.parametrize(
@@ -120,3 +122,18 @@ def test_what_fails_in_a_callback_is_a_failure_like_any_other(error: Exception) 
         called_back("taking the lanes", StallWatch(6)),
     ):
         raise error
+
+
+@pytest.mark.parametrize("away", [KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN])
+async def test_nothing_is_committed_while_brokers_are_away(away: int) -> None:
+    """The client would keep the commit until they are back, and then be taken for its own double.
+    What is not committed is kept for later.
+    """
+    place = Partition("topic", 0)
+    consumer = ChangeConsumer(KafkaSettings(), "p", "a")
+    with pytest.raises(RuntimeError, match="outside"):  # it asks the client, which is not open
+        await consumer.commit({place: 1})
+    consumer = ChangeConsumer(KafkaSettings(), "p", "a")
+    consumer._hear(KafkaError(away))
+    await consumer.commit({place: 1})
+    assert consumer._uncommitted == {place: 1}

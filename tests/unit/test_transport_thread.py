@@ -1,6 +1,7 @@
 """Blocking calls in a thread of their own: one at a time, waited for, and given up when stuck."""
 
 import asyncio
+import math
 import threading
 import time
 
@@ -80,5 +81,29 @@ async def test_a_call_that_does_not_end_is_given_up(*, cancelled: bool) -> None:
     assert thread.is_stuck
     with pytest.raises(Transient):
         await thread.call(lambda: 1)
+    with pytest.raises(Transient):
+        thread.require()
+    go.set()
+    thread.close()
+
+
+async def test_a_step_has_a_deadline_of_its_own() -> None:
+    """A call whose step is not over in time is given up before the limit of the whole; one without
+    such a step is waited for.
+    """
+    deadline = math.inf
+    thread = OneThread("publisher", limit_seconds=60, deadline=lambda: deadline)
+    go = threading.Event()
+    await thread.call(time.sleep, 0.01)
+
+    def step() -> None:
+        nonlocal deadline
+        deadline = time.monotonic() + 0.01
+        go.wait(60)
+
+    async with asyncio.timeout(30):
+        with pytest.raises(Transient, match="does not answer"):
+            await thread.call(step)
+    assert thread.is_stuck
     go.set()
     thread.close()
