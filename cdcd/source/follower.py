@@ -75,7 +75,6 @@ class Follower:
             int(settings.window_seconds_max * 1000),
             settings.window_rows,
         )
-        self._idle_ms = int(settings.idle_window_seconds_max * 1000)
         self._width_ms = self._pause_ms = self._pace.min_ms
         self._saved_at_ms = self._committed_ms = 0
         self._confidence = Confidence(
@@ -330,7 +329,9 @@ class Follower:
         if events and not await self._is_current(readers.version):
             return self._pace.min_ms / 1000
         self._width_ms = next_width(self._width_ms, read.rows, self._pace)
-        self._pause_ms = self._pace.min_ms if events else min(self._pause_ms * 2, self._idle_ms)
+        around.idling.read(table.spec.full_name, read.queries, read.rows)
+        longer_ms = min(self._pause_ms * 2, around.idling.longest_ms)
+        self._pause_ms = self._pace.min_ms if events else longer_ms
         # No await from here to the batch: the settler must not see a frontier whose rows the
         # ledger does not have yet.
         progress.advance(lanes.owned, generation, window)

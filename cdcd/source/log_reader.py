@@ -17,10 +17,11 @@ from cdcd.source.session import Session, partition_token
 
 
 class Read(NamedTuple):
-    """Changes of a window, and how many log rows were read for them."""
+    """Changes of a window, and how many log rows were read for them, by how many queries."""
 
     events: list[ChangeEvent]
     rows: int
+    queries: int
 
 
 class LogReader:
@@ -64,4 +65,6 @@ class LogReader:
         # Only now is it known that the window is not too wide.
         for part in parts:
             events += self._decoder.changes(part, lanes.holds)
-        return Read(events if self._rows is None else await filled(self._rows, events), rows)
+        if self._rows is not None:
+            events = await filled(self._rows, events)
+        return Read(events, rows, len(parts))

@@ -27,6 +27,7 @@ from cdcd.ops.logs import get_logger
 from cdcd.ops.status import StageState
 from cdcd.source.catalog import SourceTable, find, read_schema
 from cdcd.source.generations import Generations
+from cdcd.source.idling import Idling
 from cdcd.source.progress import Start
 from cdcd.source.schema_watch import SchemaWatch
 from cdcd.source.server_clock import ServerClock
@@ -110,6 +111,7 @@ async def run(source: Source, lanes: Lanes) -> None:
 async def _follow(source: Source, lanes: Lanes, assignment: Assignment) -> None:
     """Follow every table in the assigned lanes until they are lost."""
     batches: asyncio.Queue[Batch] = asyncio.Queue(BATCHES_WAITING_MAX)
+    longest_ms = int(source.settings.idle_window_seconds_max * 1000)
     around = Surroundings(
         session=source.session,
         settings=source.settings,
@@ -125,6 +127,7 @@ async def _follow(source: Source, lanes: Lanes, assignment: Assignment) -> None:
         hand_on=batches.put,
         full_rows=source.full_rows,
         destination=lanes.destination,
+        idling=Idling(longest_ms, source.settings.idle_reads_per_second_max),
     )
     async with asyncio.TaskGroup() as group:
         start = source.start

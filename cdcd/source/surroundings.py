@@ -15,6 +15,7 @@ from cdcd.model.refresh import Listed
 from cdcd.model.table import TableSpec
 from cdcd.ops.board import Board
 from cdcd.source.catalog import SourceTable
+from cdcd.source.idling import Idling
 from cdcd.source.progress import Start
 from cdcd.source.schema_watch import SchemaWatch
 from cdcd.source.server_clock import ServerClock
@@ -53,6 +54,7 @@ class Surroundings:
     published: Callable[[TableSpec, Sought, TakePublished], Awaitable[bool]]
     full_rows: Callable[[str], bool] = _never
     destination: Callable[[TableSpec], Awaitable[Destination | None]] = _unknown
+    idling: Idling = field(default_factory=lambda: Idling(500, 150.0))
 
 
 @dataclass(frozen=True)

@@ -190,6 +190,8 @@ class Tables:
         except TableStopped as stopped:
             del self._following[name]
             self._stopped(stopped)
+        finally:
+            self._around.idling.forget(name)
 
     def _hold(self, name: str, pause: Pause | None) -> None:
         if name not in self._following or self._pauses.get(name) == pause:

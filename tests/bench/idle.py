@@ -1,12 +1,14 @@
 """What idle tables cost: queries a second, and CPU of the reader and of the database; and how long
 the changes of one busy partition take among them, from their write to their publishing.
 
-    python -m tests.bench.idle [TABLES [STREAMS [SECONDS]]]
+    python -m tests.bench.idle [TABLES [STREAMS]]
 
 Starts the local stack if need be. The tables are of a keyspace with so many tablets for each, so
 that every table has its own streams. First nothing is written, then one partition of one table. The
-reader is the source stage, with settings as they are by default; the first quarter of the time is
-warm-up and is not counted. The writes are made in the reader's process.
+reader is the source stage, with settings as they are by default. While it finds its pace nothing is
+counted; then it is measured twice: before the settling passes begin, and with the first of them.
+The writes are made in the reader's process; the first one, which finds its table idle, is told
+apart.
 """
 
 import asyncio
@@ -17,6 +19,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +39,9 @@ from tests.integration.keyspaces import CDC, driver, settings_of
 from tests.integration.recorder import Recorder
 from tests.stack import Stack
 
-TABLES, STREAMS, SECONDS = 100, 768, 40
+TABLES, STREAMS = 100, 768
+# The first settling pass comes after half a minute, and reads what is ten seconds long.
+PACE_SECONDS, FIRST_SECONDS, PASS_SECONDS, SETTLING_SECONDS, BUSY_SECONDS = 25, 14, 6, 20, 20
 BUSY = "busy"
 # Of the busy partition, which is one stream's.
 WRITES_PER_SECOND = 200
@@ -115,9 +120,33 @@ async def write(stack: Stack, name: str, seconds: float) -> None:
             session.execute_async(insert, (number,))
 
 
-async def measure(stack: Stack, name: str, seconds: int) -> dict[str, object]:
-    """Follow the tables for a while."""
+@dataclass(frozen=True)
+class Cost:
+    """What a while has cost."""
+
+    log_reads_per_second: float
+    catalog_queries_per_second: float
+    reader_cpu_share: float
+    database_cpu_share: float
+
+
+async def cost(seconds: float, asked: Counter[str]) -> Cost:
+    """What the next while costs; `asked` is counted meanwhile."""
     database = json.loads(local.LOCAL.read_text())["pids"]["scylla"]
+    asked.clear()
+    began, reader, server = time.monotonic(), time.process_time(), cpu_seconds(database)
+    await asyncio.sleep(seconds)
+    took = time.monotonic() - began
+    return Cost(
+        round(asked["log"] / took, 1),
+        round(asked["catalog"] / took, 1),
+        round((time.process_time() - reader) / took, 3),
+        round((cpu_seconds(database) - server) / took, 3),
+    )
+
+
+async def measure(stack: Stack, name: str) -> dict[str, object]:
+    """Follow the tables for a while."""
     asked: Counter[str] = Counter()
     async with CountingSession.open(settings_of(stack)) as session:
         session.asked = asked
@@ -126,24 +155,22 @@ async def measure(stack: Stack, name: str, seconds: int) -> dict[str, object]:
         async with asyncio.TaskGroup() as group:
             lanes = Timing()
             reading = group.create_task(stage.run(source, lanes))
-            await asyncio.sleep(seconds / 4)
-            asked.clear()
-            began, reader, server = time.monotonic(), time.process_time(), cpu_seconds(database)
-            await asyncio.sleep(seconds * 3 / 4)
-            took = time.monotonic() - began
-            reader, server = time.process_time() - reader, cpu_seconds(database) - server
+            await asyncio.sleep(PACE_SECONDS)
+            first = await cost(FIRST_SECONDS, asked)
+            await asyncio.sleep(PASS_SECONDS)
+            settling = await cost(SETTLING_SECONDS, asked)
             frontiers, now_ms = [t.frontier_ms for t in board.snapshot().tables], wall_clock_ms()
-            await write(stack, name, seconds / 2)
-            await lanes.until(lambda: len(lanes.ages) >= int(seconds / 2 * WRITES_PER_SECOND), 60)
+            await write(stack, name, BUSY_SECONDS)
+            await lanes.until(lambda: len(lanes.ages) >= BUSY_SECONDS * WRITES_PER_SECOND, 60)
             reading.cancel()
-    ages = sorted(lanes.ages)
+    first_seconds = lanes.ages[0]
+    ages = sorted(lanes.ages[int((first_seconds + 1) * WRITES_PER_SECOND) :])
     return {
         "tables": len(frontiers),
-        "log_reads_per_second": round(asked["log"] / took, 1),
-        "catalog_queries_per_second": round(asked["catalog"] / took, 1),
-        "reader_cpu_share": round(reader / took, 3),
-        "database_cpu_share": round(server / took, 3),
+        "first_readings": asdict(first),
+        "with_settling": asdict(settling),
         "oldest_frontier_seconds": round((now_ms - min(f or 0 for f in frontiers)) / 1000, 1),
+        "first_change_seconds": round(first_seconds, 2),
         "busy_writes_per_second": WRITES_PER_SECOND,
         "busy_p50_seconds": round(ages[len(ages) // 2], 2),
         "busy_p95_seconds": round(ages[len(ages) * 95 // 100], 2),
@@ -153,12 +180,12 @@ async def measure(stack: Stack, name: str, seconds: int) -> dict[str, object]:
 def main() -> None:
     """Measure and print one JSON document."""
     given = [int(text) for text in sys.argv[1:]]
-    count, streams, seconds = [*given, *(TABLES, STREAMS, SECONDS)[len(given) :]]
+    count, streams = [*given, *(TABLES, STREAMS)[len(given) :]]
     configure(LogSettings(level="error"))
     stack = local.load()
     assert Path(local.LOCAL).exists(), "CPU of the database is only known of the local stack"
     with tables(stack, count, streams) as name:
-        found = asyncio.run(measure(stack, name, seconds))
+        found = asyncio.run(measure(stack, name))
     print(json.dumps({"streams_per_table": streams, **found}, indent=2))
 
 
