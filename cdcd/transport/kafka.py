@@ -1,5 +1,6 @@
 """What every Kafka client of cdcd has in common: its properties, and the reading of its errors."""
 
+import logging
 import math
 import time
 from collections.abc import Iterator
@@ -53,6 +54,12 @@ _FENCED = frozenset(
 )
 
 
+# What makes a client useless is above every level, and would go past our log to stderr; it comes
+# back from the calls too.
+_unheard = logging.getLogger("cdcd.librdkafka")
+_unheard.disabled = True
+
+
 def client_properties(settings: KafkaSettings, role: str, **extra: object) -> dict[str, Any]:
     """The properties of one client; `role` names it in the brokers' logs."""
     timeout_ms = int(settings.request_timeout_seconds * 1000)
@@ -62,6 +69,7 @@ def client_properties(settings: KafkaSettings, role: str, **extra: object) -> di
         "socket.timeout.ms": timeout_ms,
         "reconnect.backoff.max.ms": 1000,
         "log_level": 0,
+        "logger": _unheard,
         # Errors come back from the calls, but for why a connection was refused.
         "error_cb": hear_refusal,
         **_security(settings),
