@@ -39,6 +39,13 @@ _KINDS = (
         workers=2,
     ),
     Kind(
+        "clock",
+        "sets the worker's clock half a minute ahead or back in turn, starts the worker anew with"
+        " it, and sets it right",
+        "the first step",
+        programs=("cc",),
+    ),
+    Kind(
         "poison",
         "writes rows that PostgreSQL refuses, and mends and replays their dead letters",
         "the replay",

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 
 from cdcd.dlq import desk
 from cdcd.dlq.store import Choice
-from cdcd.drill import leases, server_rounds, shortage
+from cdcd.drill import leases, server_rounds, shortage, wall_clock
 from cdcd.drill.ground import Ground
 from cdcd.model.dead_letter import State
 
@@ -109,6 +109,7 @@ ROUNDS: Mapping[str, Round] = {
     "kill": kill,
     "pause": pause,
     "takeover": takeover,
+    "clock": wall_clock.clock,
     "poison": poison,
     "schema": schema,
     "connections": shortage.connections,
@@ -123,6 +124,7 @@ ROUNDS: Mapping[str, Round] = {
     "tablets": server_rounds.tablets,
 }
 SETUPS: Mapping[str, Setup] = {
+    "clock": wall_clock.own_clock,
     "disk": shortage.small_disk,
     "vault": leases.leased,
     "partition": server_rounds.cables,

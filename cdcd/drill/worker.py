@@ -21,7 +21,7 @@ class Worker:
     def __init__(self, arguments: Sequence[str], more: Mapping[str, str], log: Path) -> None:
         """`more` is added to its environment."""
         self._command = [sys.executable, "-m", "cdcd", *arguments]
-        self._environment = {**os.environ, **more}
+        self.environment = {**os.environ, **more}
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
         self._is_wanted = False
@@ -36,7 +36,7 @@ class Worker:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=self._environment,
+                env=self.environment,
                 start_new_session=True,
             )
 
