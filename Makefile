@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 LOCK := deploy/image/requirements.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down check lint format test unit bench bench-cpu bench-catchup race race-page limits page-pictures dist lock audit random model late bench-idle verify-proof simulate poison soak bench-sink snapshot-proof drills mutants
+.PHONY: help demo up down check lint format test unit bench bench-cpu bench-catchup race race-page limits page-pictures dist lock audit random model late bench-idle verify-proof simulate simulate-source poison soak bench-sink snapshot-proof drills mutants
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -125,6 +125,9 @@ bench-idle: $(VENV)/.made ## What 100 idle tables on 768 streams cost, and p95 o
 
 simulate: $(VENV)/.made ## More seeds of the sink's simulation: SEEDS=10000
 	@CDCD_TEST_SEEDS=$(or $(SEEDS),10000) $(BIN)/pytest -q tests/simulation/test_sink_model.py
+
+simulate-source: $(VENV)/.made ## More seeds of the source's simulation: SEEDS=100
+	@CDCD_TEST_SOURCE_SEEDS=$(or $(SEEDS),100) $(BIN)/pytest -q tests/simulation/test_source_model.py
 
 poison: $(VENV)/.made ## 1,000 changes that PostgreSQL refuses among 100,000 good ones, and their replay
 	@CDCD_POISON_ROWS=101000 CDCD_POISON_EVERY=101 $(BIN)/pytest -q --timeout 1800 --durations 1 \

@@ -9,9 +9,11 @@ from typing import Any, cast
 
 from cdcd.config.settings import SourceSettings
 from cdcd.model.change import Batch
+from cdcd.model.errors import Transient
 from cdcd.model.lane import LaneSet, lane_of
 from cdcd.model.refresh import Request, Row
 from cdcd.ops.board import Board
+from cdcd.source import stage
 from cdcd.source.copying import copy_of_lane
 from cdcd.source.decode import LogOperation
 from cdcd.source.follower import Follower
@@ -34,6 +36,8 @@ DELAYS_SECONDS = (3.0, 25.0)
 HORIZON_MS = 25_000
 BEGIN_MS = 40_000
 ROWS = 3
+WRITERS = 5
+HALF = 0.5
 NEVER_MS = 2**50
 
 
@@ -68,12 +72,27 @@ class Dials:
     oldest_ms: int = BEGIN_MS
     back_seconds: float = HORIZON_MS / 1000 - 0.5
     write_seconds: float = 1 / 8
+    # Up to how far the clocks of the writers, each with one of its own, are behind or ahead.
+    behind_seconds: float = 0.0
+    ahead_seconds: float = 0.0
+    # How many commits are answered by an error; half of those took place.
+    doubtful: float = 0.0
     idle_seconds: float = 0.5
     ending_seconds: float = 4 * HORIZON_MS / 1000
 
 
 async def _worker(world: World, kept: Kept, owned: frozenset[int], dials: Dials) -> None:
-    """Follow the table in some lanes until cancelled."""
+    """Follow the table in some lanes until cancelled, from what is kept on after each failure."""
+    while True:
+        pause_seconds = 0.0
+        try:
+            await _follow(world, kept, owned, dials)
+        except* Transient:
+            pause_seconds = world.chance.uniform(0, 1)
+        await asyncio.sleep(pause_seconds)
+
+
+async def _follow(world: World, kept: Kept, owned: frozenset[int], dials: Dials) -> None:
     batches: asyncio.Queue[Batch] = asyncio.Queue(4)
     settings = SourceSettings(
         settle_delays_seconds=dials.delays_seconds,
@@ -107,7 +126,8 @@ async def _worker(world: World, kept: Kept, owned: frozenset[int], dials: Dials)
         follower.ask(request)
     async with asyncio.TaskGroup() as group:
         group.create_task(follower.run())
-        group.create_task(_publish(world, kept, batches, follower, dials))
+        lanes: Any = _Publishing(world, kept, follower, dials)
+        group.create_task(stage._publish(lanes, cast("Any", None), batches, lanes))
         group.create_task(_catalog(world, follower))
         group.create_task(_sink(world, kept, owned, follower, dials))
 
@@ -116,17 +136,33 @@ async def _nothing(_: object) -> None:
     pass
 
 
-async def _publish(
-    world: World, kept: Kept, batches: asyncio.Queue[Batch], follower: Follower, dials: Dials
-) -> None:
-    while True:
-        ready = [await batches.get()]
-        while not batches.empty():
-            ready.append(batches.get_nowait())
-        await asyncio.sleep(world.chance.uniform(0, dials.commit_seconds))
-        for request in kept.commit(ready):
-            follower.ask(request)
-        for batch in ready:
+class _Publishing:
+    """Commits what the source's own loop hands to it; no table is unpublishable."""
+
+    def __init__(self, world: World, kept: Kept, follower: Follower, dials: Dials) -> None:
+        self._chance = world.chance
+        self._kept = kept
+        self._follower = follower
+        self._dials = dials
+
+    @staticmethod
+    def is_unpublishable(_: Batch) -> bool:
+        """Each batch can be published."""
+        return False
+
+    async def publish(self, _: object, batches: Sequence[Batch]) -> None:
+        """One transaction. Raises Transient where nobody can tell whether it took place."""
+        chance, doubtful = self._chance, self._dials.doubtful
+        await asyncio.sleep(chance.uniform(0, self._dials.commit_seconds))
+        is_doubtful = bool(doubtful) and chance.random() < doubtful
+        if is_doubtful and chance.random() < HALF:
+            raise Transient("the transaction did not take place, or did it?")
+        asked = self._kept.commit(batches)
+        if is_doubtful:
+            raise Transient("the transaction took place, or did it not?")
+        for request in asked:
+            self._follower.ask(request)
+        for batch in batches:
             if batch.published is not None:
                 batch.published()
 
@@ -172,7 +208,7 @@ def _mutation(world: World, dials: Dials) -> Mutation:
         [8, 2, 1, 1],
     )[0]
     log_ms = now + chance.randrange(100)
-    time_us = (now - chance.randrange(50)) * 1000 + chance.randrange(1000)
+    time_us = (now - chance.randrange(50)) * 1000 + chance.randrange(1000) + _skew_us(world, dials)
     if chance.random() < dials.late:
         back_ms = min(
             chance.randrange(int(dials.back_seconds * 1000)), max(now - dials.oldest_ms, 0)
@@ -190,6 +226,17 @@ def _mutation(world: World, dials: Dials) -> Mutation:
     stream = world.stream_of(p, time_us // 1000, former=former)
     uuid = timeuuid(time_us, chance.randbytes(8))
     return Mutation(op, p, c, chance.randrange(100), time_us, stream, uuid, log_ms, base_ms)
+
+
+def _skew_us(world: World, dials: Dials) -> int:
+    """How far the clock of one of the writers is ahead: the first by the most, the last is behind
+    by the most, one in the middle is right.
+    """
+    if not dials.ahead_seconds and not dials.behind_seconds:
+        return 0
+    share = world.chance.randrange(WRITERS) / (WRITERS - 1) * 2 - 1
+    seconds = dials.behind_seconds if share < 0 else dials.ahead_seconds
+    return int(share * seconds * 1_000_000)
 
 
 def _unlogged(world: World, at: int) -> Mutation:
@@ -236,9 +283,11 @@ async def _lives(world: World, kept: Kept, dials: Dials) -> None:
 
 async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
     """A crash: nothing is finished."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)
+    # Of a failure and a crash in one moment a group tells only the failure.
+    while going_on := [task for task in tasks if not task.done()]:
+        for task in going_on:
+            task.cancel()
+        await asyncio.wait(going_on, timeout=1)
 
 
 async def _history(seed: int, dials: Dials) -> tuple[World, Kept]:
