@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 import yaml
 
-from cdcd.ops.metrics import Metrics
+from cdcd.ops.metrics import LATENCY_SECONDS, Metrics
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FOLDER = ROOT / "deploy" / "prometheus"
 RULES = FOLDER / "cdcd.rules.yml"
 TESTS = FOLDER / "cdcd.rules.test.yml"
+OBJECTIVES = FOLDER / "cdcd.objectives.yml"
 
 PARTS = ("", "_bucket", "_sum", "_count")
 
@@ -40,7 +41,7 @@ def _promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
 @needs_promtool
 def test_rules_are_right() -> None:
     """Promtool takes the rules."""
-    done = _promtool("check", "rules", str(RULES))
+    done = _promtool("check", "rules", str(RULES), str(OBJECTIVES))
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -64,7 +65,8 @@ def test_each_alert_has_somebody_to_tell() -> None:
 @needs_promtool
 def test_rules_fire_and_keep_still() -> None:
     """The rules do on made-up series what their tests say."""
-    done = _promtool("test", "rules", str(TESTS))
+    tests = (str(TESTS), str(FOLDER / "cdcd.objectives.test.yml"))
+    done = _promtool("test", "rules", *tests)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -100,3 +102,16 @@ def test_alert_is_about_metrics_that_exist(alert: dict[str, Any]) -> None:
     known = {line.name + part for line in Metrics().lines for part in PARTS}
     named = set(re.findall(r"\bcdcd_\w+", alert["expr"]))
     assert named <= known
+
+
+def test_objectives_read_what_there_is() -> None:
+    """What is recorded is of the daemon's metrics and bounds, and the page's queries name nothing
+    that is not recorded.
+    """
+    rules = yaml.safe_load(OBJECTIVES.read_text())["groups"][0]["rules"]
+    known = {line.name + part for line in Metrics().lines for part in PARTS}
+    assert set(re.findall(r"\bcdcd_\w+", " ".join(rule["expr"] for rule in rules))) <= known
+    bounds = set(re.findall(r'le="([\d.]+)"', OBJECTIVES.read_text()))
+    assert bounds <= {str(float(bound)) for bound in LATENCY_SECONDS}
+    page = (ROOT / "docs" / "OBJECTIVES.md").read_text()
+    assert set(re.findall(r"cdcd:\w+:\w+", page)) == {rule["record"] for rule in rules}

@@ -58,7 +58,9 @@ def start_prometheus(folder: Path, daemon: str, alertmanager: str) -> Observer:
     for name, place in (("cdcd:8080", daemon), ("alertmanager:9093", alertmanager)):
         text = text.replace(name, place)
     config = folder / "prometheus.yml"
-    config.write_text(text.replace("cdcd.rules.yml", str(_CONFIG / "cdcd.rules.yml")))
+    for rules in ("cdcd.rules.yml", "cdcd.objectives.yml"):
+        text = text.replace(rules, str(_CONFIG / rules))
+    config.write_text(text)
     command = [
         _program("prometheus"),
         f"--config.file={config}",
