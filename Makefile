@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 LOCK := deploy/image/requirements.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down check lint format test unit bench bench-cpu bench-catchup race race-page limits page-pictures dist lock audit random model late bench-idle verify-proof simulate simulate-source poison soak bench-sink snapshot-proof drills mutants
+.PHONY: help demo up down check lint format test unit bench bench-cpu bench-catchup race race-page limits page-pictures dist lock audit random model late bench-idle verify-proof simulate simulate-source scaling poison soak bench-sink snapshot-proof drills mutants
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -85,6 +85,9 @@ race: $(VENV)/.made ## cdcd against what it replaces, in .local/race.json; CDCD_
 
 race-page: $(VENV)/.made ## Make docs/RACE.md of what the race found
 	@$(BIN)/python -m tests.bench.race_page
+
+scaling: $(VENV)/.made ## How the cost of a change grows, one thing at a time; a quarter of an hour
+	@$(BIN)/python -m tests.bench.scaling
 
 limits: $(VENV)/.made ## What driver, librdkafka and PostgreSQL do alone; CDCD_BENCH_CHANGES
 	@$(BIN)/python -m tests.bench.limits

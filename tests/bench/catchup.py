@@ -61,7 +61,7 @@ class Arm:
     counted: str
     partitions: int = 4
 
-    def daemon(self, dsn: str | None = None) -> Daemon:
+    def daemon(self, dsn: str | None = None, instance: str = "one") -> Daemon:
         """A worker that is not started yet; it writes to the stack's database unless told."""
         self.place.settings = {
             "kafka": {"topic_partitions": self.partitions},
@@ -72,8 +72,8 @@ class Arm:
             # Settling is another piece of work, at another time.
             "source": {"settle_delays_seconds": [3600]},
         }
-        table = f"{self.place.name}.bench"
-        return self.place.daemon("--table", table, "--name", self.name, "--stage", self.stage)
+        named = ("--table", f"{self.place.name}.*", "--name", self.name, "--stage", self.stage)
+        return self.place.daemon(*named, instance=instance)
 
     def start_up(self) -> float:
         """CPU seconds of a start with nothing to do."""
