@@ -69,14 +69,14 @@ async def run(settings: Settings, request: RunRequest, renewal: Renewal) -> None
     board = Board(settings.name, settings.instance)
     limits = Limits(settings.stop_timeout_seconds, settings.stall_timeout_seconds)
     async with (
-        _traced(settings) as tracing,
+        _traced(settings, board) as tracing,
         health.serve(settings.http, board.snapshot, board.exposition),
     ):
         work = partial(_run_renewed, settings, request, renewal, board, tracing)
         await live(work, board, limits, renewal.reload)
 
 
-def _traced(settings: Settings) -> "AbstractAsyncContextManager[Tracing | None]":
+def _traced(settings: Settings, board: Board) -> "AbstractAsyncContextManager[Tracing | None]":
     if settings.tracing.endpoint is None:
         return nullcontext()
     try:
@@ -86,7 +86,7 @@ def _traced(settings: Settings) -> "AbstractAsyncContextManager[Tracing | None]"
             f"[tracing] has an endpoint, and OpenTelemetry is not installed: {error}",
             "pip install 'cdcd[otel]'",
         ) from error
-    return tracing_to(settings)
+    return tracing_to(settings, board.spans)
 
 
 async def _run_renewed(

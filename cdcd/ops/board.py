@@ -66,6 +66,10 @@ class Board:
         self.stage(stage, StageState.RETRYING, reason)
         self.metrics.retries.labels(stage).inc()
 
+    def spans(self, outcome: str, spans: int) -> None:
+        """Spans of traces were made, taken by the collector, or refused by it."""
+        self.metrics.spans.labels(outcome).inc(spans)
+
     def table(self, table: str, state: TableState, reason: str = "", *, stage: str = "") -> None:
         """A table was begun, or goes on in another state.
 

@@ -98,6 +98,13 @@ class Metrics:
         self.retries = self._counter(
             "cdcd_retries", "Tries that failed and were repeated.", "stage"
         )
+        self.spans = self._counter(
+            "cdcd_spans",
+            "Spans made, taken by the collector, refused by it. The rest waits, or is lost.",
+            "outcome",
+        )
+        for outcome in ("made", "taken", "refused"):
+            self.spans.labels(outcome)
         self.certificate_expiry = self._gauge(
             "cdcd_certificate_expiry_timestamp_seconds",
             "When certificates of a file end: the first of those shown, the last of those trusted.",

@@ -11,7 +11,7 @@ on, for its library need not be installed.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from threading import Thread
 from typing import Literal
@@ -42,6 +42,8 @@ log = get_logger()
 
 Kind = Literal["internal", "client", "producer", "consumer"]
 Attributes = Mapping[str, str | int | bool | list[str]]
+# Takes what became of so many spans: made, taken, refused. Any thread calls it.
+Count = Callable[[str, int], None]
 
 # How long the end of the process waits for what is still to be sent.
 CLOSE_SECONDS_MAX = 3.0
@@ -143,8 +145,9 @@ class Tracing:
 class Told(SpanExporter):
     """An exporter of which is told when it fails and when it works again, and not each time."""
 
-    def __init__(self, exporter: SpanExporter) -> None:
+    def __init__(self, exporter: SpanExporter, count: Count) -> None:
         self._exporter = exporter
+        self._count = count
         self._is_failing = False
         self._reason = _Reason()
         library = logging.getLogger("opentelemetry.exporter")
@@ -156,6 +159,7 @@ class Told(SpanExporter):
         self._reason.text = ""
         result = self._exporter.export(spans)
         is_failing = result is not SpanExportResult.SUCCESS
+        self._count("refused" if is_failing else "taken", len(spans))
         if is_failing and not self._is_failing:
             log.warning("the collector takes no traces", reason=self._reason.text)
         elif self._is_failing and not is_failing:
@@ -166,6 +170,19 @@ class Told(SpanExporter):
     def shutdown(self) -> None:
         """Give up what is being sent."""
         self._exporter.shutdown()
+
+
+class Counted(BatchSpanProcessor):
+    """Counts what it is given: it loses spans without a word when its queue is full."""
+
+    def __init__(self, exporter: SpanExporter, count: Count) -> None:
+        super().__init__(Told(exporter, count))
+        self._count = count
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Put a span that has ended into the queue."""
+        self._count("made", 1)
+        super().on_end(span)
 
 
 class _Reason(logging.Handler):
@@ -180,10 +197,10 @@ class _Reason(logging.Handler):
 
 
 @asynccontextmanager
-async def tracing_to(settings: Settings) -> AsyncIterator[Tracing]:
+async def tracing_to(settings: Settings, count: Count) -> AsyncIterator[Tracing]:
     """Traces that are sent to the endpoint of the settings, as OTEL_ variables say for the rest."""
     place = f"{(settings.tracing.endpoint or '').rstrip('/')}/v1/traces"
-    tracing = Tracing(settings, BatchSpanProcessor(Told(OTLPSpanExporter(place))))
+    tracing = Tracing(settings, Counted(OTLPSpanExporter(place), count))
     try:
         yield tracing
     finally:

@@ -270,6 +270,11 @@ _WORK = Row(
             "s",
         ),
         Graph(
+            "Spans of traces",
+            "In a second: made, taken by the collector, and refused by it.",
+            (rate("cdcd_spans_total", "outcome"),),
+        ),
+        Graph(
             "Versions",
             "Workers of each version.",
             (Query("count by (version) (cdcd_build_info)", "{{version}}"),),

@@ -17,7 +17,8 @@ from cdcd.config.settings import Settings
 from cdcd.model.change import Batch, ChangeEvent, Operation, Reading
 from cdcd.model.errors import ConfigurationError, Transient
 from cdcd.model.position import Window
-from cdcd.ops.tracing import Told, Tracing
+from cdcd.ops.board import Board
+from cdcd.ops.tracing import Counted, Told, Tracing
 from cdcd.pipeline import _traced
 from cdcd.sink.batch import Batch as SinkBatch
 from cdcd.sink.batch_spans import TRACES_MAX, BatchSpans, committing, preparing, told
@@ -310,9 +311,9 @@ def test_tracing_without_its_library() -> None:
     nobody needs it.
     """
     with pytest.raises(ConfigurationError) as raised:
-        _traced(Settings(tracing={"endpoint": "http://127.0.0.1:4318"}))
+        _traced(Settings(tracing={"endpoint": "http://127.0.0.1:4318"}), Board("p", "one"))
     assert raised.value.hint == "pip install 'cdcd[otel]'"
-    _traced(Settings())
+    _traced(Settings(), Board("p", "one"))
 
 
 class _Exporter(SpanExporter):
@@ -333,7 +334,7 @@ def test_a_collector_that_is_away_is_told_once(caplog: pytest.LogCaptureFixture)
     """That a collector takes nothing is one line with the reason, and that it does again another;
     the library's own lines for each try are not shown.
     """
-    exporter = Told(_Exporter(True, False, False, True, True))
+    exporter = Told(_Exporter(True, False, False, True, True), lambda *_: None)
     with capture_logs() as lines:
         for _ in range(5):
             exporter.export([])
@@ -342,6 +343,24 @@ def test_a_collector_that_is_away_is_told_once(caplog: pytest.LogCaptureFixture)
         ("the collector takes traces again", None),
     ]
     assert not caplog.records
+
+
+def test_spans_are_counted() -> None:
+    """Those that were made, those that the collector took and those that it refused."""
+    board = Board("p", "one")
+    processor = Counted(_Exporter(True, False), board.spans)
+    traced = Tracing(Settings(tracing={"ratio": 1.0}), processor)
+    for _ in range(2):
+        span = traced.begin("a window", {})
+        assert span is not None
+        span.end()
+        processor.force_flush()
+    counts = {
+        outcome: board.metrics.registry.get_sample_value("cdcd_spans_total", {"outcome": outcome})
+        for outcome in ("made", "taken", "refused")
+    }
+    assert counts == {"made": 2, "taken": 1, "refused": 1}
+    processor.shutdown()
 
 
 def test_an_endpoint_is_an_address() -> None:
