@@ -27,6 +27,7 @@ from cdcd.sink.pool import Pool
 from cdcd.sink.schema import prepare_database
 from cdcd.source import stage as source_stage
 from cdcd.source.catalog import find, read_schema
+from cdcd.source.idling import PAUSE_MS_MAX
 from cdcd.source.progress import Start
 from cdcd.source.session import Session
 from cdcd.transport import control
@@ -173,8 +174,10 @@ async def _run_source(worker: _Worker, start: Start) -> None:
         require_columns(settings.tables, {s.full_name: [c.name for c in s.columns] for s in specs})
         check_masks(settings.tables, settings.masking, specs)
         full = partial(_wants_full_rows, settings)
+        # What waits is not to be taken for what stands still.
+        pause_ms_max = min(PAUSE_MS_MAX, int(settings.stall_timeout_seconds * 1000 / 4))
         source = source_stage.Source(
-            session, settings.source, worker.directions, start, board, full
+            session, settings.source, worker.directions, start, board, full, pause_ms_max
         )
 
         async def once() -> None:

@@ -157,7 +157,7 @@ class SourceSettings(Section):
     idle_window_seconds_max: float = Field(0.5, gt=0)
     """Longest pause between two reads of an idle table; adds to its first change's latency."""
     idle_reads_per_second_max: float = Field(150.0, gt=0)
-    """Queries of all idle tables past which those pauses grow, to twenty times that at most."""
+    """Queries of all idle tables past which those pauses grow, to ten seconds at most."""
     reads_in_flight_max: int = Field(16, ge=1)
     """Log reads that run at the same time."""
     streams_per_read_max: int = Field(100, ge=1)

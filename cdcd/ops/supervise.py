@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import random
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -37,12 +38,13 @@ class Fences:
 
     A member of a group that comes back after an outage of Kafka is another one for the brokers,
     and its own request of before, still on the way, is refused as a double's. So the first time
-    the stage begins anew. A double that is there would be told so too, and do the same: whoever
-    is told again within the time is the one that was there first, and ends.
+    the stage begins anew. A double that is there is told so by that, and does the same: whoever
+    is told again within the time ends, which is the one that was told first.
     """
 
-    # Longer than a stage needs to begin: a double must not be fenced twice by one beginning.
-    PAUSE_SECONDS = 3.0
+    # The shortest is longer than a stage needs to begin, so that one beginning does not tell a
+    # double twice; and two that were started at once do not go on in step.
+    PAUSE_SECONDS = 3.0, 6.0
     # Two pauses, and the way of both into the group, each up to two sessions of at most ten.
     MEMORY_SECONDS = 60.0
 
@@ -73,7 +75,7 @@ async def supervised(once: Callable[[], Awaitable[None]], stage: str, board: Boa
         except Fenced as fenced:
             if not fences.is_first():
                 raise
-            await asyncio.sleep(Fences.PAUSE_SECONDS)
+            await asyncio.sleep(random.uniform(*Fences.PAUSE_SECONDS))  # noqa: S311
             raise Transient(fenced.message, "or a late request of its own came in") from fenced
 
     def report(_attempt: int, _pause_seconds: float, error: Transient) -> None:

@@ -8,10 +8,12 @@ import asyncio
 import logging
 import re
 import ssl
+import traceback
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import asyncpg
@@ -217,7 +219,15 @@ def _is_worth_a_line(record: logging.LogRecord) -> bool:
     """
     error = record.exc_info[1] if record.exc_info else None
     forgotten = record.getMessage().startswith("Future exception was never retrieved")
-    return not (forgotten and isinstance(error, OSError))
+    return not (forgotten and isinstance(error, OSError) and _is_the_drivers(error))
+
+
+def _is_the_drivers(error: OSError) -> bool:
+    """Whether the driver has made or met an error."""
+    if str(error) == "unexpected connection_lost() call":
+        return True
+    frames = traceback.walk_tb(error.__traceback__)
+    return any("asyncpg" in Path(frame.f_code.co_filename).parts for frame, _ in frames)
 
 
 class Pool:

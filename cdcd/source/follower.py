@@ -309,10 +309,12 @@ class Follower:
         for position in progress.positions.values():
             check_saved(table, generations, position, now_ms)
         if self._held:
+            around.idling.forget(table.spec.full_name)
             self._report(standing, now_ms)
             return HELD_SECONDS
         head_ms = now_ms - self._confidence.distance_ms
-        due_ms = progress.frontier_ms + self._pause_ms
+        watched = self._stops.is_watched
+        due_ms = progress.frontier_ms + around.idling.pause_ms(self._pause_ms, is_watched=watched)
         due = progress.window(generations, head_ms, self._width_ms)
         if due is None or head_ms < due_ms:
             return max(due_ms - head_ms, 1) / 1000
@@ -329,9 +331,8 @@ class Follower:
         if events and not await self._is_current(readers.version):
             return self._pace.min_ms / 1000
         self._width_ms = next_width(self._width_ms, read.rows, self._pace)
-        around.idling.read(table.spec.full_name, read.queries, read.rows)
-        longer_ms = min(self._pause_ms * 2, around.idling.longest_ms)
-        self._pause_ms = self._pace.min_ms if events else longer_ms
+        around.idling.read(table.spec.full_name, read.queries, is_idle=not events)
+        self._pause_ms = self._pace.min_ms if events else around.idling.longer_ms(self._pause_ms)
         # No await from here to the batch: the settler must not see a frontier whose rows the
         # ledger does not have yet.
         progress.advance(lanes.owned, generation, window)

@@ -27,7 +27,7 @@ from cdcd.ops.logs import get_logger
 from cdcd.ops.status import StageState
 from cdcd.source.catalog import SourceTable, find, read_schema
 from cdcd.source.generations import Generations
-from cdcd.source.idling import Idling
+from cdcd.source.idling import PAUSE_MS_MAX, Idling
 from cdcd.source.progress import Start
 from cdcd.source.schema_watch import SchemaWatch
 from cdcd.source.server_clock import ServerClock
@@ -80,7 +80,7 @@ class Lanes(Protocol):
 @dataclass(frozen=True)
 class Source:
     """What the stage reads from, and how; `full_rows` says which tables' changes are to come with
-    whole rows.
+    whole rows, `pause_ms_max` to what pauses of idle tables may grow.
     """
 
     session: Session
@@ -89,6 +89,7 @@ class Source:
     start: Start
     board: Board
     full_rows: Callable[[str], bool] = lambda _: False
+    pause_ms_max: int = PAUSE_MS_MAX
 
 
 async def run(source: Source, lanes: Lanes) -> None:
@@ -111,7 +112,7 @@ async def run(source: Source, lanes: Lanes) -> None:
 async def _follow(source: Source, lanes: Lanes, assignment: Assignment) -> None:
     """Follow every table in the assigned lanes until they are lost."""
     batches: asyncio.Queue[Batch] = asyncio.Queue(BATCHES_WAITING_MAX)
-    longest_ms = int(source.settings.idle_window_seconds_max * 1000)
+    set_ms = int(source.settings.idle_window_seconds_max * 1000)
     around = Surroundings(
         session=source.session,
         settings=source.settings,
@@ -127,7 +128,7 @@ async def _follow(source: Source, lanes: Lanes, assignment: Assignment) -> None:
         hand_on=batches.put,
         full_rows=source.full_rows,
         destination=lanes.destination,
-        idling=Idling(longest_ms, source.settings.idle_reads_per_second_max),
+        idling=Idling(set_ms, source.settings.idle_reads_per_second_max, source.pause_ms_max),
     )
     async with asyncio.TaskGroup() as group:
         start = source.start

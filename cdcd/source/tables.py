@@ -188,8 +188,11 @@ class Tables:
         try:
             await follower.run()
         except TableStopped as stopped:
-            del self._following[name]
-            self._stopped(stopped)
+            followed = self._following.get(name)
+            # One that is no longer followed, or by another one already, was ended in that moment.
+            if followed is not None and followed.follower is follower:
+                del self._following[name]
+                self._stopped(stopped)
         finally:
             self._around.idling.forget(name)
 

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Self, TypeVar
@@ -22,7 +23,7 @@ from confluent_kafka import (
 )
 
 from cdcd.config.settings import KafkaSettings
-from cdcd.model.errors import Transient
+from cdcd.model.errors import CdcdError, Transient
 from cdcd.transport.kafka import (
     PARTITION_EOF,
     StallWatch,
@@ -94,7 +95,7 @@ class ChangeConsumer:
         )
         self._session_seconds = settings.session_timeout_seconds
         self._uncommitted: dict[Partition, int] = {}
-        self._commit_after = 0.0
+        self._commit_after = self._away_until = 0.0
         self._client: Consumer | None = None
         self._watch = StallWatch(settings.session_timeout_seconds)
 
@@ -105,6 +106,9 @@ class ChangeConsumer:
     async def __aexit__(self, *_: object) -> None:
         client = self._opened()
         try:
+            if time.monotonic() > self._away_until:
+                with suppress(CdcdError):
+                    await self._commit()
             await self._run("closing the consumer", partial(leave, client))
         finally:
             self._thread.shutdown(wait=False)
@@ -170,26 +174,30 @@ class ChangeConsumer:
     async def commit(self, positions: Mapping[Partition, int]) -> None:
         """Tell the group how far it is, for those who watch its lag: soon, and without waiting.
 
-        Not while brokers are away: the client would keep the commit and send it when they are back.
-        When the session has ended meanwhile they take that for a double's, and the client ends.
+        Not while brokers are known to be away: the client would keep the commit and send it when
+        they are back. When the session has ended meanwhile they take that for a double's, and the
+        client ends.
         """
         self._uncommitted |= positions
-        now = time.monotonic()
-        if not self._uncommitted or now < self._commit_after:
-            return
-        self._commit_after = now + COMMIT_SECONDS
-        client = self._opened()
+        if time.monotonic() > max(self._commit_after, self._away_until):
+            await self._commit()
+
+    async def _commit(self) -> None:
         # What was another member's meanwhile is that one's to tell.
         held = self._uncommitted.keys() & set(self._assigned or ())
         places = [TopicPartition(p.topic, p.number, self._uncommitted[p]) for p in held]
         self._uncommitted = {}
+        if not places:
+            return
+        self._commit_after = time.monotonic() + COMMIT_SECONDS
+        client = self._opened()
         await self._run("committing", lambda: client.commit(offsets=places, asynchronous=True))
 
     def _hear(self, error: KafkaError) -> None:
         """Take note of an error that the client tells in the background, in its thread."""
         hear_refusal(error)
         if is_away(error):
-            self._commit_after = time.monotonic() + self._session_seconds
+            self._away_until = time.monotonic() + self._session_seconds
 
     def _held(self, partitions: Iterable[Partition]) -> list[TopicPartition]:
         held = set(self._assigned or ())
@@ -261,6 +269,7 @@ class ChangeConsumer:
 
     def _on_gone(self, client: Consumer, partitions: list[TopicPartition]) -> None:
         self._assigned = ()
+        self._uncommitted = {}
         with called_back("giving partitions back", self._watch):
             client.unassign()
 

@@ -55,7 +55,8 @@ _FENCED = frozenset(
 
 
 # What makes a client useless is above every level, and would go past our log to stderr; it comes
-# back from the calls too.
+# back from the calls too. Whoever wants to hear the client says so by one of the properties.
+_HEARD_BY = {"debug", "log_level"}
 _unheard = logging.getLogger("cdcd.librdkafka")
 _unheard.disabled = True
 
@@ -68,8 +69,7 @@ def client_properties(settings: KafkaSettings, role: str, **extra: object) -> di
         "client.id": f"cdcd-{role}",
         "socket.timeout.ms": timeout_ms,
         "reconnect.backoff.max.ms": 1000,
-        "log_level": 0,
-        "logger": _unheard,
+        **({} if _HEARD_BY & settings.properties.keys() else {"log_level": 0, "logger": _unheard}),
         # Errors come back from the calls, but for why a connection was refused.
         "error_cb": hear_refusal,
         **_security(settings),

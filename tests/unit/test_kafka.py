@@ -131,9 +131,11 @@ async def test_nothing_is_committed_while_brokers_are_away(away: int) -> None:
     """
     place = Partition("topic", 0)
     consumer = ChangeConsumer(KafkaSettings(), "p", "a")
+    consumer._assigned = (place,)
     with pytest.raises(RuntimeError, match="outside"):  # it asks the client, which is not open
         await consumer.commit({place: 1})
     consumer = ChangeConsumer(KafkaSettings(), "p", "a")
+    consumer._assigned = (place,)
     consumer._hear(KafkaError(away))
     await consumer.commit({place: 1})
     assert consumer._uncommitted == {place: 1}

@@ -100,7 +100,11 @@ def test_reading_on_leaves_nothing_out(
 
 @pytest.mark.parametrize(
     ("error", "is_told"),
-    [(ConnectionError("unexpected connection_lost() call"), False), (ValueError("ours"), True)],
+    [
+        (ConnectionError("unexpected connection_lost() call"), False),
+        (ConnectionError("another client's"), True),
+        (ValueError("ours"), True),
+    ],
 )
 def test_a_forgotten_cancel_request_is_not_told(error: Exception, is_told: bool) -> None:
     """The driver cancels a statement over a connection that it may forget; whatever else nobody

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from cdcd.model.errors import ConfigurationError, Fenced, Transient
 from cdcd.ops.attempt import attempted
 from cdcd.ops.board import Board
 from cdcd.ops.supervise import Fences, supervised
+from cdcd.source.together import together
 
 TAKEN = Fenced("the name is taken")
 
@@ -51,7 +53,7 @@ async def _fails_at_last(works: asyncio.Event) -> None:
 @pytest.fixture
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever was fenced begins again at once."""
-    monkeypatch.setattr(Fences, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(Fences, "PAUSE_SECONDS", (0.0, 0.0))
 
 
 def supervising(once: Callable[[], Awaitable[None]]) -> Coroutine[Any, Any, None]:
@@ -100,6 +102,31 @@ async def test_a_cancellation_is_not_lost_in_a_failure() -> None:
         await works.wait()
         running.cancel()
     assert running.cancelled()
+
+
+async def test_a_cancellation_is_not_lost_among_reads() -> None:
+    """Reads that fail while their table's follower is ended do not have it read again."""
+    works = asyncio.Event()
+
+    async def follow() -> None:
+        while True:
+            with suppress(Transient):
+                await together([_fails_at_last(works), _fails_at_last(works)])
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        running = group.create_task(follow())
+        await works.wait()
+        running.cancel()
+    assert running.cancelled()
+
+
+async def test_what_work_gives_is_the_callers() -> None:
+    """The result of work is that of the attempt."""
+
+    async def work() -> int:
+        return 1
+
+    assert await attempted(work) == 1
 
 
 async def test_a_failure_of_work_is_the_callers() -> None:
