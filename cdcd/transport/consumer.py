@@ -101,10 +101,12 @@ class ChangeConsumer:
 
     async def __aenter__(self) -> Self:
         self._client = await self._run("opening the consumer", lambda: Consumer(self._properties))
+        self._watch.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         client = self._opened()
+        self._watch.stop()
         try:
             if time.monotonic() > self._away_until:
                 with suppress(CdcdError):
@@ -216,7 +218,6 @@ class ChangeConsumer:
 
     def _fetch(self, records_max: int, wait_seconds: float) -> Fetched:
         client = self._opened()
-        self._watch.tick()
         before = self._assigned
         messages = fetch(client, records_max, wait_seconds)
         fetched = Fetched()

@@ -1,5 +1,6 @@
 """What every Kafka client of cdcd has in common: its properties, and the reading of its errors."""
 
+import asyncio
 import logging
 import math
 import time
@@ -206,7 +207,7 @@ def leave(consumer: Consumer) -> None:
 
 
 class StallWatch:
-    """Tells whether this process stood still lately, by how seldom it comes by.
+    """Tells whether this process stood still lately, by how seldom its event loop comes by.
 
     A worker that was stopped for longer than its session, and wakes up, is fenced by itself: it
     joins anew while a request of its former membership is on the way.
@@ -216,9 +217,20 @@ class StallWatch:
         self._session_seconds = session_seconds
         self._last = time.monotonic()
         self._stalled_at = -math.inf
+        self._timer: asyncio.TimerHandle | None = None
 
-    def tick(self) -> None:
-        """Come by; to be called every second or so."""
+    def start(self) -> None:
+        """Come by from now on, whatever the loop's tasks wait for meanwhile."""
+        self._tick()
+        seconds = self._session_seconds / 10
+        self._timer = asyncio.get_running_loop().call_later(seconds, self.start)
+
+    def stop(self) -> None:
+        """Come by no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _tick(self) -> None:
         now = time.monotonic()
         if now - self._last > self._session_seconds / 2:
             self._stalled_at = now
@@ -227,7 +239,7 @@ class StallWatch:
     @property
     def stalled_lately(self) -> bool:
         """Whether the process stood still within the last ten sessions."""
-        self.tick()
+        self._tick()
         return self._last - self._stalled_at < 10 * self._session_seconds
 
 

@@ -126,7 +126,6 @@ class LaneLog:
         """Consume the lanes until cancelled."""
         had = self._assignment
         while True:
-            self._watch.tick()
             try:
                 messages = await self._consuming.call(
                     self._consumer.consume, _FETCH_RECORDS, _FETCH_SECONDS
@@ -256,10 +255,12 @@ class LaneLog:
         places = [(lane_log._topic, lane) for lane in range(worker.lanes)]
         lane_log._starts = {lane: at for (_, lane), at in (await topics.starts(places)).items()}
         lane_log._join()
+        lane_log._watch.start()
         try:
             async with asyncio.TaskGroup() as group:
                 following = group.create_task(lane_log.follow())
                 yield lane_log
                 following.cancel()
         finally:
+            lane_log._watch.stop()
             await lane_log.close()
