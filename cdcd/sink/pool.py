@@ -39,6 +39,15 @@ STATEMENTS_MAX = 1000
 # statements, which is a request in the lanes topic.
 IDLE_TRANSACTION_SECONDS = 15
 
+# PostgreSQL itself has no limit for a client that sends the rest of a COPY later: a worker that is
+# frozen in one would hold its batch's locks for as long. Those of other logins it may not end.
+_END_FROZEN = """
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE application_name = $1 AND usename = current_user AND pid <> pg_backend_pid()
+    AND state = 'active' AND wait_event_type = 'Client' AND wait_event = 'ClientRead'
+    AND query_start < now() - $2::double precision * interval '1 second'
+"""
+
 # How long an idle connection is kept.
 IDLE_SECONDS = 300.0
 
@@ -363,6 +372,14 @@ class Pool:
                     f"SET LOCAL idle_in_transaction_session_timeout = {limit_ms}"
                 )
             yield connection
+
+    async def end_frozen(self, seconds: float = IDLE_TRANSACTION_SECONDS) -> int:
+        """End sessions of this application that PostgreSQL has waited for within a statement, for
+        so long; gives how many there were.
+        """
+        async with self.transaction() as connection:
+            found: int = await connection.fetchval(_END_FROZEN, self._application_name, seconds)
+            return found
 
     async def ping(self) -> None:
         """Return when PostgreSQL answers."""

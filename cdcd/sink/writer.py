@@ -19,14 +19,17 @@ until the guilty changes are alone. Their dead letters are rows of the same tran
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
 from cdcd.model.change import ChangeEvent
 from cdcd.model.dead_letter import Refusal
+from cdcd.model.errors import CdcdError, Transient
 from cdcd.model.refresh import Partition, Request, Scope
 from cdcd.ops.board import wall_clock_ms
+from cdcd.ops.logs import get_logger
 from cdcd.sink import letters, offsets
 from cdcd.sink.batch import Batch, Laid, Refused, lay, refusal_of
 from cdcd.sink.bisection import Bisection
@@ -57,6 +60,8 @@ from cdcd.sink.statements import (
     staged,
 )
 from cdcd.sink.target import Target, quoted
+
+log = get_logger()
 
 # Up to here arrays are faster than COPY.
 ARRAYS_ROWS_MAX = 200
@@ -112,6 +117,19 @@ async def write(
     partition is another worker's now; whatever else it raises, the transaction may have been
     committed when the connection was lost in the end of it.
     """
+    try:
+        return await _write(pool, pipeline, work, ask, limit)
+    except Transient:
+        # It may have waited for a worker that is frozen, whose partitions are ours now.
+        with suppress(CdcdError):
+            if ended := await pool.end_frozen():
+                log.warning("sessions of a worker that is frozen were ended", sessions=ended)
+        raise
+
+
+async def _write(
+    pool: Pool, pipeline: str, work: Write, ask: Ask, limit: Limit | None
+) -> list[Refused]:
     async with pool.connection() as connection:
         staging = await _staging_tables(connection, work.laid, is_kept=pool.keeps_sessions)
         async with connection.transaction():

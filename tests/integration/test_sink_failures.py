@@ -1,6 +1,9 @@
 """What is away is waited for, what cannot be stops its table alone, and nothing is lost."""
 
 import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +17,7 @@ from cdcd.config.settings import PostgresSettings, RegistrySettings
 from cdcd.model.errors import CdcdError, ConfigurationError, Transient
 from cdcd.ops.board import Board
 from cdcd.ops.status import TableState
+from cdcd.sink.pool import Pool
 from cdcd.sink.stage import run
 from cdcd.transport.schema import value_schema
 from cdcd.transport.topics import Topics
@@ -286,3 +290,48 @@ async def test_a_compacted_topic_has_holes(feed: Feed) -> None:
     await topics._set(topic, {"min.compaction.lag.ms": "3600000"})
     async with sinking(feed.plan()):
         await eventually(lambda: count_of(feed), 3)
+
+
+async def test_a_session_that_is_frozen_in_a_copy_is_ended(feed: Feed) -> None:
+    """PostgreSQL has no limit of its own there. What the session held is free; one that works, and
+    one of another application, goes on.
+    """
+    settings = PostgresSettings(dsn=feed.postgres)
+    copying, go = asyncio.Event(), asyncio.Event()
+
+    async def half() -> AsyncIterator[bytes]:
+        yield b"1\n"
+        copying.set()
+        await go.wait()
+
+    async def freeze(pool: Pool, lock: int) -> None:
+        with suppress(Transient):  # its session is ended, or the test
+            async with pool.transaction() as connection:
+                await connection.execute(f"SELECT pg_advisory_xact_lock({lock})")
+                await connection.execute("CREATE TEMPORARY TABLE half (id int)")
+                await connection.copy_to_table("half", source=half())
+
+    first, second = secrets.randbits(31), secrets.randbits(31)
+    async with (
+        Pool(settings, "cdcd a") as ours,
+        Pool(settings, "cdcd b") as theirs,
+        asyncio.TaskGroup() as group,
+    ):
+        frozen = group.create_task(freeze(ours, first))
+        other = group.create_task(freeze(theirs, second))
+        await copying.wait()
+
+        async def locked(lock: int) -> bool:
+            async with theirs.transaction() as connection:
+                return not await connection.fetchval(f"SELECT pg_try_advisory_xact_lock({lock})")
+
+        async def both_locked() -> bool:
+            return await locked(first) and await locked(second)
+
+        await eventually(both_locked, expected=True)
+        assert await ours.end_frozen(seconds=3600) == 0
+        assert await ours.end_frozen(seconds=0) == 1
+        await eventually(partial(locked, first), expected=False)
+        assert await locked(second)
+        frozen.cancel()
+        other.cancel()
