@@ -60,8 +60,9 @@ async def retrying(
     """The operation's result, tried again while it raises Transient.
 
     With a limit the last Transient is raised when the next try would begin after it. `on_retry`
-    is told the attempt that failed (from 0), the pause that follows and the failure. After an
-    attempt that lasted longer than the longest pause they begin short again: that hurries nobody.
+    is told the attempt that failed (from 0), the pause that follows and the failure. Pauses begin
+    short again after an attempt that lasted longer than the longest of them: even if all failed
+    like it, they would come no more often than with that pause.
     """
     now = waiting or Waiting()
     started = now.clock()
