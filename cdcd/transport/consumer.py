@@ -46,6 +46,7 @@ COMMIT_SECONDS = 1.0
 # What the client keeps fetched ahead; together with the callers' own limits this bounds memory.
 PREFETCH_RECORDS = 20_000
 PREFETCH_KIB_MAX = 32 * 1024
+QUEUE_LOOK_MS = 20
 
 
 @dataclass(slots=True)
@@ -90,6 +91,9 @@ class ChangeConsumer:
                 "fetch.error.backoff.ms": 100,
                 "queued.min.messages": PREFETCH_RECORDS,
                 "queued.max.messages.kbytes": PREFETCH_KIB_MAX,
+                # Where so much was fetched ahead, how soon it is looked at again whether there is
+                # room: in the second that is the default a busy table applies all of it and waits.
+                "fetch.queue.backoff.ms": QUEUE_LOOK_MS,
                 "error_cb": self._hear,
             },
         )
