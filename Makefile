@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOCK := deploy/image/requirements.txt
+# Each of them has a local stack of its own, of some 3 GB.
+TEST_PROCESSES ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up down check lint format test unit bench bench-cpu bench-catchup race race-page limits page-pictures dist lock audit random model late bench-idle verify-proof simulate simulate-source scaling poison soak bench-sink snapshot-proof drills mutants
@@ -29,6 +31,7 @@ up: $(VENV)/.made ## Start the local stack: Kafka, registry, PostgreSQL, ScyllaD
 down: ## Stop the local stack and remove its data
 	@$(PYTHON) deploy/local/demo.py stop
 	@$(PYTHON) deploy/local/stack.py down
+	@for folder in $(wildcard .local-*); do $(PYTHON) deploy/local/stack.py down --dir $$folder; done
 
 check: lint unit ## Format, lint, types, layers and the unit tests
 
@@ -50,11 +53,12 @@ format: $(VENV)/.made ## Let ruff format and mend what it can; make the generate
 unit: $(VENV)/.made ## The unit tests; they need no service
 	@$(BIN)/pytest -q tests/unit
 
-test: $(VENV)/.made ## All tests, with the local stack started for them, and coverage
+test: $(VENV)/.made ## All tests and coverage, in TEST_PROCESSES with a local stack for each
 	@rm -f .coverage .coverage.*
 	@tests/needs.sh
 	@$(BIN)/pip install --quiet --group servers --group packaging
-	@$(BIN)/pytest --cov --cov-report=term
+	@$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder \
+		--cov --cov-report=term
 
 dist: $(VENV)/.made ## Build wheel and source archive into dist/
 	@$(BIN)/pip install --quiet --group packaging

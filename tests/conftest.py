@@ -1,6 +1,7 @@
 """What holds for every test: its folder is its marker, and no failure hides in the event loop."""
 
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ hypothesis.settings.register_profile("unhurried", hypothesis.settings.default, d
 hypothesis.settings.load_profile("unhurried")
 
 MARKERS = {"unit", "model", "simulation", "contract", "integration", "scenario"}
+_EXPLORED: set[str] = set()
 
 
 def _builds(item: pytest.Item) -> set[str]:
@@ -25,12 +27,29 @@ def _builds(item: pytest.Item) -> set[str]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test by the folder that it is in; those that need something compiled are last."""
+    """Mark each test by the folder that it is in.
+
+    What takes long comes first, what needs something compiled behind it, and the unit tests last:
+    they are many and short, and fill up whichever process is done first.
+    """
     for item in items:
         folder = item.path.relative_to(FOLDER).parts[0]
         if folder in MARKERS:
             item.add_marker(folder)
-    items.sort(key=lambda item: bool(_builds(item)))
+    items.sort(key=lambda item: (bool(item.get_closest_marker("unit")), bool(_builds(item))))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Keep what the model's tests tell, in the process that tells it in the end."""
+    _EXPLORED.update(str(told) for name, told in report.user_properties if name == "explored")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many states the model's specifications have, a line for each."""
+    if _EXPLORED:
+        terminalreporter.section("states explored by the model")
+        for line in sorted(_EXPLORED):
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -38,7 +57,8 @@ def compiled_beside(request: pytest.FixtureRequest) -> Iterator[None]:
     """Have the compilers begin while other tests run."""
     items = request.session.items
     names = {name for item in items for name in _builds(item)}
-    if not names or all(_builds(item) for item in items):
+    is_first = os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0"
+    if not is_first or not names or all(_builds(item) for item in items):
         yield
         return
     beside = Beside(names)

@@ -1,10 +1,12 @@
 """Where the services are that the tests talk to.
 
 CDCD_TEST_STACK names a file in the form of .local/stack.json; without it the local stack is meant,
-and started if it is not running. CDCD_TEST_SCYLLA, `host` or `host:port`, names a real cluster in
-the place of the stand-in.
+and started if it is not running. Where tests run in several processes (pytest-xdist) each has a
+stack of its own, so that one may stop servers; the first has the usual one. CDCD_TEST_SCYLLA,
+`host` or `host:port`, names a real cluster in the place of the stand-in.
 """
 
+import fcntl
 import json
 import os
 import subprocess
@@ -13,7 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LOCAL = ROOT / ".local" / "stack.json"
+
+
+def _folder() -> Path:
+    """The local stack's folder, for the programs that the tests start too."""
+    process = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+    usual = ROOT / (".local" if process == "gw0" else f".local-{process}")
+    return Path(os.environ.setdefault("STACK_DIR", str(usual)))
+
+
+LOCAL = _folder() / "stack.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +50,10 @@ def load() -> Stack:
     if not named:
         # Cheap when all is up: the command only starts what is missing.
         up = [sys.executable, str(ROOT / "deploy" / "local" / "stack.py"), "up"]
-        subprocess.run(up, check=True, stdout=sys.stderr)
+        # One after the other: what one has chosen as a free port, the next sees in use.
+        with Path(__file__).open() as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            subprocess.run(up, check=True, stdout=sys.stderr)
     found = json.loads(file().read_text())
     node = found["scylla"]
     if real := os.environ.get("CDCD_TEST_SCYLLA"):

@@ -26,9 +26,9 @@ if TYPE_CHECKING:  # the clients' libraries are not there when `stop` runs witho
 _KEPT = """
 Everything still runs. To look around:
 
-   psql "$(grep -o 'postgresql://cdcd:[^"]*' .local/stack.json)" \\
+   psql "$(grep -o 'postgresql://cdcd:[^"]*' {local}/stack.json)" \\
        -c 'SELECT email, loyalty_points, cdc_timestamp FROM cdc_data.users'
-   .venv/bin/cdcd -c .local/cdcd.toml status --name {pipeline}
+   .venv/bin/cdcd -c {local}/cdcd.toml status --name {pipeline}
    .venv/bin/python deploy/local/demo.py cql 'SELECT email, loyalty_points FROM {keyspace}.users'
    .venv/bin/python deploy/local/demo.py records users    # of topic {pipeline}.{keyspace}.users
    curl {url}/status
@@ -144,10 +144,10 @@ def _end(*, stack_is_ours: bool) -> None:
 def _show_kept() -> None:
     daemon = Daemon.kept()
     url = daemon.url if daemon else ""
-    log = LOG.relative_to(LOCAL.parent)
+    local, log = os.path.relpath(LOCAL), os.path.relpath(LOG)
     watched = "".join(f"   {name:<12} {place}\n" for name, place in watching.kept())
-    shown = {"pipeline": PIPELINE, "keyspace": KEYSPACE, "url": url, "log": log}
-    print(_KEPT.format(watched=watched, **shown), flush=True)
+    shown = {"pipeline": PIPELINE, "keyspace": KEYSPACE, "url": url, "local": local}
+    print(_KEPT.format(watched=watched, log=log, **shown), flush=True)
 
 
 def _look(run: Callable[[ModuleType], None]) -> int:

@@ -4,18 +4,21 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 from stackd import commands
 from stackd.errors import StackError
 
-_FOLDER = Path(__file__).resolve().parents[2] / ".local"
+_FOLDER = Path(os.environ.get("STACK_DIR") or Path(__file__).resolve().parents[2] / ".local")
 
 
 def _parser() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--dir", type=Path, default=_FOLDER, help="the stack's folder (.local)")
+    shared.add_argument(
+        "--dir", type=Path, default=_FOLDER, help="the stack's folder (STACK_DIR, else .local)"
+    )
     parser = argparse.ArgumentParser(description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
     up = verbs.add_parser("up", parents=[shared], help="start what does not run")

@@ -4,6 +4,7 @@
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -80,11 +81,14 @@ def _without(guards: tuple[str, ...], sizes: dict[str, str]) -> dict[str, str]:
     ids=lambda v: v if isinstance(v, str) else "-".join(v.values()) or "as-written",
 )
 def test_clean_with_all_rules(
-    spec: str, sizes: dict[str, str], tmp_path: Path, explored: list[str]
+    spec: str,
+    sizes: dict[str, str],
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
 ) -> None:
     """With all rules no reachable state breaks a property, and every run comes to rest."""
     found = check(spec, sizes, tmp_path, workers=2 if IS_BIG else 1)
-    explored.append(f"{spec} {sizes or ''}: {found.states:,} states")
+    record_property("explored", f"{spec} {sizes or ''}: {found.states:,} states")
     assert found.broken is None, found.trace
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 CLONE = Path(__file__).resolve().parents[3]
-LOCAL = CLONE / ".local"
+LOCAL = Path(os.environ.get("STACK_DIR") or CLONE / ".local")
 SAMPLE = CLONE / "deploy" / "sample" / "app_data.cql"
 STACK_COMMAND = CLONE / "deploy" / "local" / "stack.py"
 
