@@ -19,9 +19,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def _folder() -> Path:
     """The local stack's folder, for the programs that the tests start too."""
+    folder = Path(os.environ.get("STACK_DIR") or ROOT / ".local")
     process = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
-    usual = ROOT / (".local" if process == "gw0" else f".local-{process}")
-    return Path(os.environ.setdefault("STACK_DIR", str(usual)))
+    if process == "gw0" or folder.name.endswith(process):
+        return folder
+    folder = folder.with_name(f"{folder.name}-{process}")
+    os.environ["STACK_DIR"] = str(folder)
+    return folder
 
 
 LOCAL = _folder() / "stack.json"
