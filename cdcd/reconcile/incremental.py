@@ -69,7 +69,7 @@ async def touched_since(
         except WindowTooWide:
             width_ms = max((window.end_ms - window.start_ms) // 2, 1)
             continue
-        at_ms, width_ms = window.end_ms, next_width(width_ms, read.rows, pace)
+        at_ms, width_ms = window.end_ms, next_width(width_ms, read.weight, pace)
         found |= {touched(event) for event in read.events}
         if len(found) >= SCOPES_AT_ONCE:
             yield found

@@ -330,7 +330,7 @@ class Follower:
         events = read.events
         if events and not await self._is_current(readers.version):
             return self._pace.min_ms / 1000
-        self._width_ms = next_width(self._width_ms, read.rows, self._pace)
+        self._width_ms = next_width(self._width_ms, read.weight, self._pace)
         around.idling.read(table.spec.full_name, read.queries, is_idle=not events)
         self._pause_ms = self._pace.min_ms if events else around.idling.longer_ms(self._pause_ms)
         # No await from here to the batch: the settler must not see a frontier whose rows the

@@ -17,11 +17,14 @@ from cdcd.source.session import Session, partition_token
 
 
 class Read(NamedTuple):
-    """Changes of a window, and how many log rows were read for them, by how many queries."""
+    """Changes of a window, and how many log rows were read for them, by how many queries. `weight`
+    is the number of rows, of which a wide one counts for several.
+    """
 
     events: list[ChangeEvent]
     rows: int
     queries: int
+    weight: int
 
 
 class LogReader:
@@ -60,11 +63,11 @@ class LogReader:
 
         divisible = window.end_ms - window.start_ms > 1
         rows_max = self._rows_max if divisible else None
-        rows = await self._scan.read(streams, window, taker, rows_max)
+        brought = await self._scan.read(streams, window, taker, rows_max)
         events: list[ChangeEvent] = []
         # Only now is it known that the window is not too wide.
         for part in parts:
             events += self._decoder.changes(part, lanes.holds)
         if self._rows is not None:
             events = await filled(self._rows, events)
-        return Read(events, rows, len(parts))
+        return Read(events, brought.rows, len(parts), brought.weight)

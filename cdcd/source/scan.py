@@ -11,7 +11,7 @@ from cdcd.source.cql import quoted
 from cdcd.source.decode import last_group
 from cdcd.source.generations import stream_token
 from cdcd.source.row_readers import RawRow
-from cdcd.source.session import Session, Statement
+from cdcd.source.session import Page, Session, Statement
 from cdcd.source.together import together
 
 # Takes rows in the log's order, whole groups only: all rows of one stream and time together.
@@ -21,6 +21,10 @@ Take = Callable[[Sequence[RawRow]], None]
 # How many times a window's limit the first pages of its queries may bring together: streams differ,
 # and one page should mostly do for each query.
 FIRST_PAGES_SHARE = 2
+
+
+# A row of more bytes counts for as many rows as it has so many.
+ROW_BYTES = 1024
 
 
 class WindowTooWide(Exception):
@@ -50,22 +54,22 @@ class Scan:
         window: Window,
         takers: Callable[[], Take],
         rows_max: int | None = None,
-    ) -> int:
-        """Hand all rows of the window on; gives the number of rows. Each query has a taker of
-        its own, so that the order within a stream is the log's. Raises WindowTooWide past
-        `rows_max`; Transient, StatementRefused.
+    ) -> "Budget":
+        """Hand all rows of the window on; gives how many they were. Each query has a taker of its
+        own, so that the order within a stream is the log's. Raises WindowTooWide past `rows_max`,
+        for which a wide row counts for several; Transient, StatementRefused.
         """
         if self._statement is None:
             self._statement = await self._session.prepare(self._text, self._settings.page_rows)
         low, high = [UUID(bytes=min_timeuuid(ms)) for ms in (window.start_ms, window.end_ms)]
-        statement, chunks, budget = self._statement, self._chunks(streams), _Budget(rows_max)
+        statement, chunks, budget = self._statement, self._chunks(streams), Budget(rows_max)
         at_once = min(len(chunks), self._settings.reads_in_flight_max)
         page_rows = rows_of_page(self._settings.page_rows, at_once, rows_max)
         await together(
             self._read(statement, (chunk, low, high), takers(), budget, page_rows)
             for chunk in chunks
         )
-        return budget.spent
+        return budget
 
     def _chunks(self, streams: Sequence[bytes]) -> list[list[bytes]]:
         """The streams as queries name them: each query is of one owner's."""
@@ -82,14 +86,14 @@ class Scan:
         statement: Statement,
         params: tuple[Sequence[bytes], UUID, UUID],
         take: Take,
-        budget: "_Budget",
+        budget: "Budget",
         page_rows: int,
     ) -> None:
         rows: list[RawRow] = []
         token = stream_token(params[0][0])
         async with self._in_flight:
             async for page in self._session.read(statement, params, token, page_rows):
-                budget.spend(len(page))
+                budget.spend(page)
                 if rows:
                     # The next page may go on with the last group of the one before.
                     whole = last_group(rows)
@@ -116,17 +120,20 @@ def chunks_by(
     return [s[at : at + step] for s in by_owner.values() for at in range(0, len(s), step)]
 
 
-class _Budget:
-    """Rows that the parallel queries of a window may still bring; None is no limit."""
+class Budget:
+    """Rows that the parallel queries of a window may still bring; None is no limit. `weight` is
+    their number where they are wide, and else the same.
+    """
 
-    def __init__(self, rows: int | None) -> None:
-        self.spent = 0
-        self._rows = rows
+    def __init__(self, rows_max: int | None) -> None:
+        self.rows = self.weight = 0
+        self._rows_max = rows_max
 
-    def spend(self, rows: int) -> None:
+    def spend(self, page: Page) -> None:
         """Count a page. Raises WindowTooWide when the budget is used up."""
-        self.spent += rows
-        if self._rows is not None and self.spent > self._rows:
+        self.rows += len(page)
+        self.weight += max(len(page), page.size // ROW_BYTES)
+        if self._rows_max is not None and self.weight > self._rows_max:
             raise WindowTooWide
 
 

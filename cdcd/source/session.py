@@ -10,7 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 from cassandra import (
     AuthenticationFailed,
@@ -76,10 +76,17 @@ def base_consistency(level: str) -> str:
     return {"ONE": "QUORUM", "LOCAL_ONE": "LOCAL_QUORUM"}.get(level, level)
 
 
+class Page(list[RawRow]):
+    """Rows as they came, and how many bytes that took."""
+
+    size = 0
+
+
 class _RawResult(ProtocolHandler.message_types_by_opcode[8]):  # type: ignore[misc]  # 8: RESULT
     """A result whose columns are all read as blobs."""
 
     column_metadata: Any
+    parsed_rows: Any
 
     def recv_results_metadata(self, *args: Any) -> None:
         super().recv_results_metadata(*args)
@@ -88,7 +95,10 @@ class _RawResult(ProtocolHandler.message_types_by_opcode[8]):  # type: ignore[mi
     def recv_results_rows(
         self, f: Any, version: Any, udts: Any, metadata: Any, policy: Any
     ) -> None:
+        began = f.tell()
         super().recv_results_rows(f, version, udts, _as_blobs(metadata), policy)
+        self.parsed_rows = Page(self.parsed_rows)
+        self.parsed_rows.size = f.tell() - began
 
 
 def _as_blobs(metadata: Any) -> Any:
@@ -223,7 +233,7 @@ class Session:
         params: Mapping[str, object] | Sequence[object],
         token: int | None = None,
         page_rows: int | None = None,
-    ) -> AsyncIterator[list[RawRow]]:
+    ) -> AsyncIterator[Page]:
         """The pages of a prepared read, as raw bytes, by the token's owner if one is given; of at
         most `page_rows` rows, if that is given.
         """
@@ -234,7 +244,7 @@ class Session:
             aim(bound, token)
         future = self._raw.execute_async(bound, execution_profile=_RAW)
         async for page in _pages(future, statement.text):
-            yield page
+            yield cast("Page", page)
 
 
 def nodes_to_ask(settings: ScyllaSettings) -> OwnersFirst:
@@ -303,7 +313,7 @@ def _resolve(
     if error is not None:
         arrived.set_exception(error)
     else:
-        arrived.set_result(rows or [])
+        arrived.set_result([] if rows is None else rows)
 
 
 def failure(error: Exception, doing: str) -> CdcdError:

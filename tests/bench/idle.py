@@ -32,7 +32,7 @@ from cdcd.ops.directions import Directions
 from cdcd.ops.logs import configure
 from cdcd.source import stage
 from cdcd.source.progress import Start
-from cdcd.source.session import RawRow, Session, Statement
+from cdcd.source.session import Page, Session, Statement
 from tests import stack as local
 from tests.bench.latency import cpu_seconds
 from tests.integration.keyspaces import CDC, driver, settings_of
@@ -80,7 +80,7 @@ class CountingSession(Session):
         params: Mapping[str, object] | Sequence[object],
         token: int | None = None,
         page_rows: int | None = None,
-    ) -> AsyncIterator[list[RawRow]]:
+    ) -> AsyncIterator[Page]:
         """Counts a read of the log; its pages are one."""
         self.asked["log"] += 1
         async for page in super().read(statement, params, token, page_rows):

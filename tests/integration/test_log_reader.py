@@ -135,6 +135,19 @@ async def test_a_window_of_too_many_rows_is_refused(ks: Keyspace, session: Sessi
     assert {e.identity for e in events} == {e.identity for e in await changes_of(ks, session)}
 
 
+async def test_a_window_of_few_wide_rows_is_refused(ks: Keyspace, session: Session) -> None:
+    """Three rows of 20 kB are as much as 58 of one, whatever the pages are."""
+    ks.execute(f"CREATE TABLE IF NOT EXISTS $ks.wide (p int PRIMARY KEY, v text) WITH {CDC}")
+    for p in range(3):
+        ks.execute(f"INSERT INTO $ks.wide (p, v) VALUES ({p}, '{'x' * 20_000}')")
+    table = await table_of(session, f"{ks.name}.wide")
+    streams, window = await _whole(session, table, ks)
+    with pytest.raises(WindowTooWide):
+        await reader_of(session, table, window_rows=50).read(streams, ALL_LANES, window)
+    read = await reader_of(session, table, window_rows=60).read(streams, ALL_LANES, window)
+    assert (read.rows, read.weight) == (3, 58)
+
+
 async def test_a_millisecond_is_read_however_many_rows_it_holds(
     ks: Keyspace, session: Session
 ) -> None:

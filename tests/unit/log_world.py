@@ -164,4 +164,4 @@ class _Log:
         """The changes of a window."""
         log = self.world.log
         found = [e for e in log if window.start_ms <= e.time_us // 1000 < window.end_ms]
-        return Read(found, len(found), 1)
+        return Read(found, len(found), 1, len(found))
