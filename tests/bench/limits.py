@@ -6,7 +6,7 @@ The driver alone reads the log, as raw pages; librdkafka alone takes the same re
 transactions; PostgreSQL alone takes the same rows, encoded beforehand, by COPY into a staging
 table and one upsert. Each is the limit of a part of the way: a figure of cdcd is a share of it.
 CPU is this process's, so that of the clients. Starts the local stack if need be. Prints one JSON
-document.
+document, and keeps it in `.local/limits.json`, of which the race's page tells.
 """
 
 import asyncio
@@ -39,6 +39,7 @@ from tests.bench.catchup import CHANGES, fill
 from tests.scenario.conftest import Place, connected
 from tests.stack import Stack
 
+RESULTS = local.LOCAL.with_name("limits.json")
 STREAMS_AT_ONCE = 100
 PAGE_ROWS = 5000
 TRANSACTION_RECORDS = 10_000
@@ -199,7 +200,9 @@ def main() -> None:
         place = Place(stack, session, Path(folder), f"limits{os.getpid()}")
         place.begin()
         try:
-            print(json.dumps(asyncio.run(measure(place, CHANGES)), indent=2))
+            found = json.dumps(asyncio.run(measure(place, CHANGES)), indent=2)
+            print(found)
+            RESULTS.write_text(found + "\n")
         finally:
             place.end()
 

@@ -10,10 +10,11 @@ from html import escape
 from typing import Any
 
 from tests.bench.race_document import ARMS
-from tests.bench.race_text import HEAD, IDLE, PARTS, Part
+from tests.bench.race_text import HEAD, IDLE, LIMITED, LIMITS_END, LIMITS_HEAD, PARTS, Part
 from tests.stack import ROOT
 
 DOCUMENT = ROOT / ".local" / "race.json"
+LIMITS = ROOT / ".local" / "limits.json"
 
 FIGURES = {
     "changes_per_second": "Changes/s",
@@ -33,14 +34,16 @@ _COLUMNS = 100
 _WIDTH, _BAR, _GAP, _LEFT, _LABEL = 640, 18, 6, 10, 260
 
 
-def page(found: dict[str, Any]) -> str:
-    """The page: the parts that ran, and what did not."""
+def page(found: dict[str, Any], limits: dict[str, Any] | None = None) -> str:
+    """The page: the parts that ran, what is beside them, and what did not run."""
     noise = found["noise"]
     told = found | {"noise": "not known" if noise is None else f"{noise:.0%}"}
     texts = [prose(HEAD, told)]
     texts += [_section(name, part, told) for name, part in PARTS.items() if found["cdcd"].get(name)]
     if found["idle"]:
         texts.append(prose(IDLE, found["idle"]))
+    if limits is not None:
+        texts += [prose(LIMITS_HEAD, limits), limits_table(found, limits), prose(LIMITS_END, {})]
     if found["not_run"]:
         lines = (f"- {arm}: {why}." for arm, why in found["not_run"].items())
         texts += ["## What did not run", *map(_wrapped, lines)]
@@ -107,6 +110,17 @@ def table(name: str, part: Part, found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def limits_table(found: dict[str, Any], limits: dict[str, Any]) -> str:
+    """What clients and servers do alone, and cdcd's share of that in the part that needs it."""
+    lines = ["| | Alone, in a second | Client's CPU, µs | cdcd's share |", "|---|---|---|---|"]
+    for name, (title, part) in LIMITED.items():
+        limit, ours = limits[name], (found["cdcd"] or {}).get(part)
+        share = f"{ours['changes_per_second'] / limit['per_second']:.0%}" if ours else ""
+        figures = f"{_number(limit['per_second'])} | {_number(limit['client_cpu_us'])}"
+        lines.append(f"| {title} | {figures} | {share} |")
+    return "\n".join(lines)
+
+
 def _ran(name: str, found: dict[str, Any]) -> list[str]:
     return [arm for arm in ARMS if (found[arm] or {}).get(name)]
 
@@ -151,7 +165,8 @@ def picture(found: dict[str, Any]) -> str:
 def main() -> None:
     """Write both."""
     found = json.loads(DOCUMENT.read_text("utf-8"))
-    (ROOT / "docs" / "RACE.md").write_text(page(found), "utf-8")
+    limits = json.loads(LIMITS.read_text("utf-8")) if LIMITS.exists() else None
+    (ROOT / "docs" / "RACE.md").write_text(page(found, limits), "utf-8")
     (ROOT / "docs" / "race.svg").write_text(picture(found), "utf-8")
 
 

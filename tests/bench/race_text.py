@@ -47,6 +47,30 @@ second {database_cpu_share:.1%} of one in the database. Changes of one busy part
 out after {busy_p50_seconds:g} s (p50) and {busy_p95_seconds:g} s (p95).
 """
 
+# By the limit's name: what it is, and the part of the race that cannot be faster.
+LIMITED = {
+    "driver_reads_log": ("ScyllaDB's driver reads the log, as raw pages", "reading"),
+    "librdkafka_takes_records": ("librdkafka takes the records, in transactions", "source"),
+    "postgres_merges_rows": ("PostgreSQL merges the rows, encoded beforehand", "sink"),
+}
+
+LIMITS_HEAD = """\
+## The limits
+
+`make limits` measures what clients and servers do alone, on the same kind of data, at a load of
+{load}: nothing is decoded, checked or encoded.
+"""
+
+LIMITS_END = """\
+The rest of cdcd's CPU is Python. Of the source's, `make bench-cpu` finds four parts in ten in
+encoding and hashing records, three in turning log rows into changes, one in fingerprints; of the
+sink's, two thirds in reading records, the rest in merging and laying out rows; driver, event loop
+and locks between threads come on top. The codecs are code that is made for each table and read no
+field that is not needed; encoded numbers are looked up, not computed; the collector of cycles is
+off the road, batches and windows overlap. What was tried without a gain: fastavro (twice the CPU),
+shorter turns of the interpreter's lock, no collector at all, other ways to read a number.
+"""
+
 _CDCD = "cdcd"
 _BOTH = {_CDCD: _CDCD, "connect": "Kafka Connect, ScyllaDB's connector and Debezium's JDBC sink"}
 _BOTH_SHORT = {_CDCD: _CDCD, "connect": "Kafka Connect"}

@@ -15,6 +15,7 @@ from tests.bench.race_page import page, picture
 from tests.bench.race_reading import figures_of as figures_of_reading
 from tests.bench.race_road import steady_figures
 from tests.bench.race_sink import MARK_ROWS, MARKS, between_marks
+from tests.bench.race_text import LIMITED
 
 FIRST, SECOND = MARKS
 ABOUT = {
@@ -67,6 +68,16 @@ def test_between_marks() -> None:
     """What lies between the last rows of both marks counts."""
     keys = [5, FIRST, 6, FIRST + MARK_ROWS - 1, 7, SECOND, 8, SECOND + 1, 9]
     assert between_marks(keys) == 4
+
+
+def test_limits_stand_beside_what_cannot_be_faster() -> None:
+    """Each with cdcd's share of it, where that part ran."""
+    limit = {"per_second": 4000, "client_cpu_us": 2.5}
+    limits = {"load": 0.5, **dict.fromkeys(LIMITED, limit)}
+    found = page(_document(), limits)
+    assert "| PostgreSQL merges the rows, encoded beforehand | 4,000 | 2.5 | 38% |" in found
+    assert "| librdkafka takes the records, in transactions | 4,000 | 2.5 |  |" in found
+    assert "The limits" not in page(_document())
 
 
 def test_document() -> None:
