@@ -8,12 +8,10 @@ import asyncio
 import logging
 import re
 import ssl
-import traceback
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from itertools import count
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import asyncpg
@@ -23,6 +21,7 @@ from cdcd.model.dead_letter import Refusal
 from cdcd.model.errors import CdcdError, ConfigurationError, Fatal, Transient
 from cdcd.model.login import Login
 from cdcd.ops import tls
+from cdcd.sink.driver_log import is_worth_a_line
 from cdcd.sink.sqlstates import UNSTORABLE, Kind, meaning_of
 
 Row = tuple[Any, ...]
@@ -219,26 +218,6 @@ async def _prepare(connection: Any) -> None:
             )
 
 
-def _is_worth_a_line(record: logging.LogRecord) -> bool:
-    """Whether a line of asyncio says more than that a request to cancel a statement failed.
-
-    Such a request is a connection of its own, which the driver makes when a statement's caller is
-    cancelled. Nobody waits for it once its statement's connection is closed
-    (https://github.com/MagicStack/asyncpg/issues/1310), and the caller tells what went wrong.
-    """
-    error = record.exc_info[1] if record.exc_info else None
-    forgotten = record.getMessage().startswith("Future exception was never retrieved")
-    return not (forgotten and isinstance(error, OSError) and _is_the_drivers(error))
-
-
-def _is_the_drivers(error: OSError) -> bool:
-    """Whether the driver has made or met an error."""
-    if str(error) == "unexpected connection_lost() call":
-        return True
-    frames = traceback.walk_tb(error.__traceback__)
-    return any("asyncpg" in Path(frame.f_code.co_filename).parts for frame, _ in frames)
-
-
 class Pool:
     """At most `pool_connections_max` connections, made when they are needed."""
 
@@ -256,6 +235,7 @@ class Pool:
         self._login_number = 0
         self._application_name = application_name
         self._pool: asyncpg.Pool[Any] | None = None
+        self._ahead = 0
         self._tls = tls.client(settings.tls, "postgres")
         limit_ms = str(int(settings.statement_timeout_seconds * 1000))
         self._session = {
@@ -276,7 +256,7 @@ class Pool:
         settings = self._settings
         session = self._session if self.keeps_sessions else {}
         # Adding it again changes nothing.
-        logging.getLogger("asyncio").addFilter(_is_worth_a_line)
+        logging.getLogger("asyncio").addFilter(is_worth_a_line)
         with ours():
             self._pool = await asyncpg.create_pool(
                 settings.dsn.get_secret_value(),
@@ -357,6 +337,18 @@ class Pool:
                     with suppress(asyncpg.InterfaceError):
                         found.terminate()
                     raise
+
+    @contextmanager
+    def ahead(self) -> Iterator[bool]:
+        """Whether a transaction may begin that will wait for another one to end. Half of the
+        connections are for those that wait for nobody: else all could wait for each other.
+        """
+        may = self.keeps_sessions and self._ahead < self._settings.pool_connections_max // 2
+        self._ahead += may
+        try:
+            yield may
+        finally:
+            self._ahead -= may
 
     @asynccontextmanager
     async def transaction(self, *, patient: bool = False) -> AsyncIterator[Connection]:

@@ -34,7 +34,8 @@ from cdcd.sink.carrier import Carrier
 from cdcd.sink.comparisons import Comparisons
 from cdcd.sink.pool import Pool, Rejected, TargetBroken
 from cdcd.sink.schema import prepare_database
-from cdcd.sink.table import Table, Tools
+from cdcd.sink.table import Table
+from cdcd.sink.tools import Tools
 from cdcd.sink.unread import Unread
 from cdcd.transport.consumer import ChangeConsumer, Fetched, group_of
 from cdcd.transport.records import Partition, Record

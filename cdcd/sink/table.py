@@ -1,24 +1,25 @@
 """One table of the sink: from its inbox to its target, batch after batch.
 
-Two loops, so that the next batch is decoded while PostgreSQL works on this one. Whatever makes an
-inbox void changes its epoch; a batch of an older epoch is dropped. Changes that cannot be written
-become dead letters, and the rest of their batch is applied; a flood of them stops this table alone.
+One loop prepares and two write: the next batch is decoded, and the one before it copied, while
+PostgreSQL works on this one. Batches are applied in order, each when the one before is done.
+Whatever makes an inbox void changes its epoch; a batch of an older epoch is dropped. Changes that
+cannot be written become dead letters, and the rest of their batch is applied; a flood of them stops
+this table alone.
 """
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from cdcd.config.settings import DlqSettings, SinkSettings
-from cdcd.config.tables import TableEntries, settings_of, unknown_columns
+from cdcd.config.tables import settings_of, unknown_columns
 from cdcd.model.control import Pause
 from cdcd.model.errors import TableStopped, Transient
 from cdcd.model.table import TableSpec
-from cdcd.ops.board import Board, wall_clock_ms
+from cdcd.ops.board import wall_clock_ms
 from cdcd.ops.comeback import Comeback
 from cdcd.ops.logs import get_logger
 from cdcd.ops.retry import Backoff, retrying
@@ -31,45 +32,27 @@ from cdcd.sink.inbox import Inbox, Slice
 from cdcd.sink.left_out import Mark
 from cdcd.sink.merge import BadValue
 from cdcd.sink.offsets import OffsetsMoved
-from cdcd.sink.pool import Pool, Rejected, TargetBroken
+from cdcd.sink.pool import Rejected, TargetBroken
 from cdcd.sink.refusals import Refusals
 from cdcd.sink.schema import Place, check_targets, prepare_targets
 from cdcd.sink.target import Targets
-from cdcd.sink.writer import Write, write
+from cdcd.sink.tools import Tools
+from cdcd.sink.turns import Turn, Turns, Void
+from cdcd.sink.writer import Write, is_copied, write
 from cdcd.transport.records import Partition, Record
-from cdcd.transport.registry import Registry
-from cdcd.transport.requests import Requests
 from cdcd.transport.schema import table_from_schema
-
-if TYPE_CHECKING:
-    from cdcd.ops.tracing import Tracing
 
 Result = TypeVar("Result")
 
 log = get_logger()
 
-BATCH_BYTES_MAX = 16 * 1024 * 1024
+BATCH_BYTES_MAX = 4 * 1024 * 1024
 # An inbox holds the batch that is next and some more, so that reading and writing overlap.
 INBOX_BATCHES = 2
 # How soon the saved offset follows the end of an idle partition.
 END_SECONDS = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What every table of a sink works with; `carry` is told of new dead letters."""
-
-    pipeline: str
-    target_schema: str
-    settings: SinkSettings
-    dlq: DlqSettings
-    pool: Pool
-    registry: Registry
-    requests: Requests
-    board: Board
-    carry: Callable[[], None]
-    tables: TableEntries = field(default_factory=dict)
-    tracing: "Tracing | None" = None
+# Batches that are written at the same time: one whose turn it is, and one that is copied meanwhile.
+WRITERS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +99,7 @@ class Table:
         self._arrived = asyncio.Event()
         self._took_at = 0.0
         self._prepared: asyncio.Queue[Prepared] = asyncio.Queue(1)
+        self._turns = Turns(self.writing)
 
     async def open(self) -> bool:
         """Make the target ready; False while the topic has no schema yet. Raises TableStopped."""
@@ -219,7 +203,8 @@ class Table:
         """Apply what arrives, for ever. Raises what is fatal for the whole stage."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._prepare_all())
-            tasks.create_task(self._write_all())
+            for _ in range(WRITERS):
+                tasks.create_task(self._write_all())
             tasks.create_task(self._sweep())
 
     async def _prepare_all(self) -> None:
@@ -241,17 +226,22 @@ class Table:
     async def _write_all(self) -> None:
         while True:
             prepared = await self._prepared.get()
-            await self._go.wait()
-            epoch = prepared.slice.epoch
-            try:
-                with told(prepared.spans):
-                    await self._retrying(partial(self._write, prepared), epoch)
-            except OffsetsMoved:
-                self._lose(epoch)
-            except TableStopped as error:
-                self._stop_in(epoch, error)
-            except (Rejected, TargetBroken) as error:
-                self._stop_in(epoch, TableStopped(self.name, str(error)))
+            # Nothing is awaited in between: turns are in the batches' order.
+            with self._turns.next(partial(self._is_void, prepared.slice.epoch)) as turn:
+                await self._write_in_turn(prepared, turn)
+
+    async def _write_in_turn(self, prepared: Prepared, turn: Turn) -> None:
+        await self._go.wait()
+        epoch = prepared.slice.epoch
+        try:
+            with told(prepared.spans):
+                await self._retrying(partial(self._write, prepared, turn), epoch)
+        except OffsetsMoved:
+            self._lose(epoch)
+        except TableStopped as error:
+            self._stop_in(epoch, error)
+        except (Rejected, TargetBroken) as error:
+            self._stop_in(epoch, TableStopped(self.name, str(error)))
 
     async def _sweep(self) -> None:
         """Have rows read again when something of them expires, for ever."""
@@ -300,14 +290,22 @@ class Table:
         batch, laid, dead = lay_storable(batch, wall_clock_ms())
         return Write(self.topic, cut.moves, batch, laid, dead)
 
-    async def _write(self, prepared: Prepared) -> None:
+    async def _write(self, prepared: Prepared, turn: Turn) -> None:
+        with suppress(Void):
+            with self._tools.pool.ahead() as may_copy, suppress(Transient):
+                if may_copy and is_copied(prepared.work) and not turn.has_come:
+                    await self._write_once(prepared, turn)
+                    return
+            # What failed before its turn is tried again then: whoever was before has said why.
+            await turn.wait()
+            await self._write_once(prepared, turn)
+
+    async def _write_once(self, prepared: Prepared, turn: Turn) -> None:
         epoch, work = prepared.slice.epoch, prepared.work
-        async with self.writing:
-            if epoch != self.inbox.epoch:
-                return
-            began = time.monotonic()
+        began = time.monotonic()
+        async with turn.taken() as come:
             with committing(prepared.spans, work.batch):
-                dead = await self._commit(work)
+                dead = await self._commit(work, come)
             seconds = time.monotonic() - began
         if work.laid is not None and work.laid.expires_ms is not None:
             self._sweeper.expect(work.laid.expires_ms)
@@ -320,15 +318,15 @@ class Table:
         if late := sum(record.is_late for record in prepared.slice.records):
             self._tools.board.dropped(self.name, "late", late)
 
-    async def _commit(self, work: Write) -> list[Refused]:
+    async def _commit(self, work: Write, turn: Callable[[], Awaitable[None]]) -> list[Refused]:
         """Write a batch, and search it for the guilty if it is refused; gives the dead letters."""
-        tools = self._tools
-        limit = self._refusals.limit
+        tools, limit = self._tools, self._refusals.limit
+        ask = tools.requests.ask
         limit(len(work.dead) + len(work.batch.events), work.dead)
         if work.laid is not None:
             with suppress(Rejected, BadValue):
-                return await write(tools.pool, tools.pipeline, work, tools.requests.ask)
-        return await write(tools.pool, tools.pipeline, work, tools.requests.ask, limit)
+                return await write(tools.pool, tools.pipeline, work, ask, turn=turn)
+        return await write(tools.pool, tools.pipeline, work, ask, limit, turn=turn)
 
     async def _follow_schema(self) -> bool:
         """Bring the target up to the registry's latest schema; False where there is none yet."""
@@ -378,13 +376,17 @@ class Table:
             self._tools.board.table(self.name, TableState.RUNNING)
         return result
 
+    def _is_void(self, epoch: int) -> bool:
+        """Whether what was read in that epoch is no longer to be written."""
+        return epoch != self.inbox.epoch
+
     def _stop_in(self, epoch: int, error: TableStopped) -> None:
         """Stop for a batch, unless what was read has become void meanwhile."""
-        if epoch == self.inbox.epoch:
+        if not self._is_void(epoch):
             self.stop(error)
 
     def _lose(self, epoch: int) -> None:
-        if epoch != self.inbox.epoch:
+        if self._is_void(epoch):
             return
         log.warning("another worker has applied this batch", table=self.name)
         # It may have been ourselves, where a commit's answer was lost.

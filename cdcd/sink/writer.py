@@ -1,14 +1,17 @@
-"""One batch, one transaction: the offsets' compare-and-set, then the rows, then commit.
+"""One batch, one transaction: staging, the offsets' compare-and-set, the rows, commit.
 
 A batch holds the changes of one table from all Kafka partitions that this worker has: their keys
 are disjoint, so they merge into fewer and bigger statements and commits than a writer for each
 partition would make, and a table's connection count does not grow with its partitions. The
-compare-and-set is still by partition. It comes first: a worker that has lost a partition finds out
-before it touches a row, and two owners wait for each other there and nowhere else.
+compare-and-set is still by partition. It comes before all else that others see: a worker that has
+lost a partition finds out before it touches a row, and two owners wait for each other there and
+nowhere else.
 
 A small batch goes as arrays in the statements' parameters. A big one is copied in binary into a
 staging table of the connection's own; those cost time at every commit of their connection, so a
-connection keeps few of them. Behind a pooler the table is made and dropped in the transaction.
+connection keeps few of them. Behind a pooler the table is made and dropped in the transaction. A
+batch is copied before its turn: that holds no lock, so the batch before may still be at work, and a
+worker that is frozen in it, for which PostgreSQL has no limit, is in nobody's way.
 
 Changes of elements are merged with what the rows have within the transaction: this worker alone
 writes them. What only the source can tell is asked for before the commit that makes it necessary.
@@ -72,6 +75,8 @@ Rows = Sequence[tuple[Any, ...]]
 Ask = Callable[[Sequence[Request]], Awaitable[None]]
 # Told how many changes the batch has and which were refused so far; raises when that is too much.
 Limit = Callable[[int, Sequence[Refused]], None]
+# Returns when the batch before is done.
+Turn = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,18 +104,30 @@ class _Done:
 @dataclass(slots=True)
 class _Staging:
     """By target the staging tables of one transaction; none where the batch is small. Each use of
-    one has a number, by which its rows are told from those before.
+    one has a number, by which its rows are told from those before; `copied` has those of parts
+    whose rows are there already, by the part's place.
     """
 
     tables: dict[Target, str] = field(default_factory=dict)
     uses: int = 0
+    copied: dict[int, int] = field(default_factory=dict)
+
+
+async def _at_once() -> None:
+    """No batch is before this one."""
 
 
 async def write(
-    pool: Pool, pipeline: str, work: Write, ask: Ask, limit: Limit | None = None
+    pool: Pool,
+    pipeline: str,
+    work: Write,
+    ask: Ask,
+    limit: Limit | None = None,
+    *,
+    turn: Turn = _at_once,
 ) -> list[Refused]:
     """Commit the rows and the offsets, or nothing; gives what was refused. Requests that were asked
-    for may be repeated.
+    for may be repeated. All that others see happens after `turn`, whose exceptions end it.
 
     Without a limit it raises Rejected or BadValue for the batch as a whole, which has to be laid
     out; with one, what is refused is searched for and left out. Raises OffsetsMoved when a
@@ -118,7 +135,7 @@ async def write(
     committed when the connection was lost in the end of it.
     """
     try:
-        return await _write(pool, pipeline, work, ask, limit)
+        return await _write(pool, pipeline, work, ask, (limit, turn))
     except Transient:
         # It may have waited for a worker that is frozen, whose partitions are ours now.
         with suppress(CdcdError):
@@ -128,11 +145,15 @@ async def write(
 
 
 async def _write(
-    pool: Pool, pipeline: str, work: Write, ask: Ask, limit: Limit | None
+    pool: Pool, pipeline: str, work: Write, ask: Ask, how: tuple[Limit | None, Turn]
 ) -> list[Refused]:
+    limit, turn = how
     async with pool.connection() as connection:
         staging = await _staging_tables(connection, work.laid, is_kept=pool.keeps_sessions)
         async with connection.transaction():
+            if limit is None and work.laid is not None:
+                await _copy_ahead(connection, work.laid, staging)
+            await turn()
             await offsets.advance(connection, pipeline, work.topic, work.moves)
             done = _Done([], list(work.dead))
             if limit is None and work.laid is not None:
@@ -174,15 +195,35 @@ async def _search(
             limit(count, done.dead)
 
 
+async def _copy_ahead(connection: Connection, laid: Laid, staging: _Staging) -> None:
+    """Copy the rows that depend on nothing that is in the target."""
+    for place, part in enumerate(laid.parts):
+        name = staging.tables.get(part.target)
+        if name is not None and not part.patched and not isinstance(part.shape, RangeShape):
+            await _copy(connection, part, part.rows, name, staging)
+            staging.copied[place] = staging.uses
+
+
+async def _copy(
+    connection: Connection, part: Part, rows: Rows, name: str, staging: _Staging
+) -> None:
+    staging.uses += 1
+    columns = [SHAPE, *(column for column, _ in part.columns)]
+    await copy(connection, name, columns, [(staging.uses, *row) for row in rows])
+
+
 async def _apply_all(
     connection: Connection, laid: Laid, batch: Batch, staging: _Staging
 ) -> list[ChangeEvent]:
     """Run the statements; gives the changes whose rows are to be read again."""
     unclear = list(laid.unclear)
     tables = {} if _is_small(laid) else staging.tables
-    for part in laid.parts:
-        staging.uses += 1
-        await _apply(connection, part, tables.get(part.target), staging.uses)
+    for place, part in enumerate(laid.parts):
+        number = staging.copied.pop(place, None)
+        if number is not None:
+            await _apply_copied(connection, part, staging.tables[part.target], number)
+        else:
+            await _apply(connection, part, tables.get(part.target), staging)
         if part.checked:
             unclear += [batch.events[at] for at in await _emptied(connection, part)]
     return unclear
@@ -202,19 +243,22 @@ def requests_of(events: Iterable[ChangeEvent]) -> list[Request]:
     ]
 
 
-async def _apply(connection: Connection, part: Part, staging: str | None, number: int) -> None:
+async def _apply(connection: Connection, part: Part, table: str | None, staging: _Staging) -> None:
     rows: Rows = part.rows
     if part.patched:
         names = [column.name for _, column in part.patched]
         found = await connection.fetch(read_columns(part.target, names), *_keys(part, part.ats))
         rows = patched_rows(part, {row[0]: tuple(row)[1:] for row in found})
-    if staging is None or isinstance(part.shape, RangeShape):
+    if table is None or isinstance(part.shape, RangeShape):
         statement = apply(part.target, part.shape, arrays(part.columns))
         _expect_all(part, await connection.execute(statement, *_columns(rows)))
         return
-    columns = [SHAPE, *(column for column, _ in part.columns)]
-    await copy(connection, staging, columns, [(number, *row) for row in rows])
-    done = await connection.execute(apply(part.target, part.shape, staged(staging)), number)
+    await _copy(connection, part, rows, table, staging)
+    await _apply_copied(connection, part, table, staging.uses)
+
+
+async def _apply_copied(connection: Connection, part: Part, table: str, number: int) -> None:
+    done = await connection.execute(apply(part.target, part.shape, staged(table)), number)
     _expect_all(part, done)
 
 
@@ -257,6 +301,11 @@ async def _staging_tables(connection: Connection, laid: Laid | None, *, is_kept:
 
 def _is_small(laid: Laid) -> bool:
     return sum(len(part.rows) for part in laid.parts) <= ARRAYS_ROWS_MAX
+
+
+def is_copied(work: Write) -> bool:
+    """Whether a batch's rows are copied, which can be done before its turn."""
+    return work.laid is not None and not _is_small(work.laid)
 
 
 async def _staging(connection: Connection, target: Target, *, is_kept: bool) -> str:

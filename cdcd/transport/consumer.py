@@ -45,7 +45,7 @@ COMMIT_SECONDS = 1.0
 
 # What the client keeps fetched ahead; together with the callers' own limits this bounds memory.
 PREFETCH_RECORDS = 20_000
-PREFETCH_KIB_MAX = 32 * 1024
+PREFETCH_KIB_MAX = 8 * 1024
 QUEUE_LOOK_MS = 20
 
 

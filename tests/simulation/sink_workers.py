@@ -25,7 +25,7 @@ from cdcd.sink import left_out, stage, table
 from cdcd.sink.left_out import Mark
 from cdcd.sink.schema import Prepared
 from cdcd.sink.stage import Plan, _Sink
-from cdcd.sink.table import Tools
+from cdcd.sink.tools import Tools
 from cdcd.source.session import partition_token
 from tests.model.servers import TABLE, number
 from tests.model.target import TARGETS, Memory
@@ -93,6 +93,7 @@ def _doors(world: SinkWorld) -> Iterator[None]:
         patch.setattr(stage, "offsets", SimpleNamespace(read=world.read, identify=world.identify))
         patch.setattr(left_out, "marks", no_marks)
         patch.setattr(table, "write", world.write)
+        patch.setattr(table, "is_copied", lambda _: world.chance.random() < 0.8)
         patch.setattr(table, "prepare_targets", prepared)
         patch.setattr(table, "Sweeper", FakeSweeper)
         patch.setattr(asyncio, "to_thread", here)
@@ -107,7 +108,7 @@ async def _worker(world: SinkWorld, own: int) -> None:
     """A sink, until it is cancelled."""
     requests = cast("Any", SimpleNamespace(ask=world.ask))
     registry = cast("Any", FakeRegistry())
-    pool, board = cast("Any", None), Board("p", "i")
+    pool, board = cast("Any", SimpleNamespace(ahead=world.ahead)), Board("p", "i")
     tools = Tools("p", "s", SETTINGS, PLAN.dlq, pool, registry, requests, board, _nothing)
     sink = _Sink(PLAN, tools, cast("Any", FakeConsumer(world, own)))
     async with asyncio.TaskGroup() as tasks:

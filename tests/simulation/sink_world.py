@@ -6,7 +6,8 @@ twice or get lost behind a commit. What reads and writes at the wrong place is n
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from random import Random
 from typing import Any
 
@@ -15,7 +16,7 @@ from cdcd.model.errors import Transient
 from cdcd.model.refresh import Request, Scope
 from cdcd.sink.batch import Refused
 from cdcd.sink.offsets import OffsetsMoved
-from cdcd.sink.writer import Write
+from cdcd.sink.writer import Turn, Write
 from cdcd.transport.consumer import Fetched
 from cdcd.transport.record_writer import RecordWriter, SchemaIds
 from cdcd.transport.records import Partition, Record
@@ -115,11 +116,24 @@ class SinkWorld:
         await self.trouble(0.1)
         return FACTS.topic_id, FACTS.partitions
 
+    @contextmanager
+    def ahead(self) -> Iterator[bool]:
+        """Whether a connection is to spare."""
+        yield self.chance.random() < 0.7
+
     async def write(
-        self, _pool: object, _pipeline: str, work: Write, ask: Ask, _limit: object = None
+        self,
+        _pool: object,
+        _pipeline: str,
+        work: Write,
+        ask: Ask,
+        _limit: object = None,
+        *,
+        turn: Turn,
     ) -> list[Refused]:
         """A transaction: who moves an offset holds its row until the end. Nothing is refused."""
         await self.trouble(0.1)
+        await turn()
         held: list[asyncio.Lock] = []
         try:
             for move in sorted(work.moves, key=lambda m: m.partition):

@@ -81,7 +81,7 @@ def test_a_seed_repeats_its_run() -> None:
 def test_a_stuck_table_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nothing can ever be written, the run does not come to its end, and that is told."""
 
-    async def write(*_: object) -> None:
+    async def write(*_: object, **__: object) -> None:
         raise Transient("away")
 
     monkeypatch.setattr(SinkWorld, "write", write)

@@ -6,7 +6,8 @@ import asyncpg
 import pytest
 
 from cdcd.model.errors import CdcdError, ConfigurationError, TableStopped, Transient
-from cdcd.sink.pool import Rejected, TargetBroken, _is_worth_a_line, failure
+from cdcd.sink.driver_log import is_worth_a_line
+from cdcd.sink.pool import Rejected, TargetBroken, failure
 from cdcd.sink.position_checks import check_offset
 from cdcd.sink.sqlstates import SQLSTATES, Kind, meaning_of
 from cdcd.transport.records import Partition
@@ -114,4 +115,4 @@ def test_a_forgotten_cancel_request_is_not_told(error: Exception, is_told: bool)
         *("asyncio", logging.ERROR, "", 0, "Future exception was never retrieved\nfuture: …", ()),
         (type(error), error, None),
     )
-    assert _is_worth_a_line(forgotten) is is_told
+    assert is_worth_a_line(forgotten) is is_told
