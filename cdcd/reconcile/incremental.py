@@ -23,8 +23,10 @@ from cdcd.source.windows import Pace, generations_to_settle, next_width, retaine
 
 # Touched rows that are compared at once.
 SCOPES_AT_ONCE = 20_000
-# The first window; wider ones follow while they hold few rows.
+# The first window; wider ones follow while they hold few rows, and narrower ones where they are too
+# many.
 WINDOW_MS = 60_000
+WINDOW_MS_MIN = 1000
 
 
 async def generations_of(session: Session, table: SourceTable) -> tuple[Generation, ...]:
@@ -57,7 +59,7 @@ async def touched_since(
     horizon_ms = int(settings.settle_delays_seconds[-1] * 1000)
     # One lane is the whole ring.
     lanes = LaneSet(frozenset([0]), 1)
-    pace = Pace(WINDOW_MS, int(settings.window_seconds_max * 1000), settings.window_rows)
+    pace = Pace(WINDOW_MS_MIN, int(settings.window_seconds_max * 1000), settings.window_rows)
     width_ms, at_ms = WINDOW_MS, start_ms
     found: set[Scope] = set()
     while at_ms < end_ms:

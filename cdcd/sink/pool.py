@@ -161,6 +161,10 @@ def ours() -> Iterator[None]:
     try:
         yield
     except _DRIVER_ERRORS as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            # Ending the transaction of a broken connection fails, and hides what ended the block.
+            raise asyncio.CancelledError from None
         # "from None": a traceback with the driver's exception would show its details. OSError
         # holds TimeoutError and the errors of TLS.
         raise failure(error) from None

@@ -37,7 +37,7 @@ from cdcd.sink.refusals import Refusals
 from cdcd.sink.schema import Place, check_targets, prepare_targets
 from cdcd.sink.target import Targets
 from cdcd.sink.tools import Tools
-from cdcd.sink.turns import Turn, Turns, Void
+from cdcd.sink.turns import NotYet, Turn, Turns, Void
 from cdcd.sink.writer import Write, is_copied, write
 from cdcd.transport.records import Partition, Record
 from cdcd.transport.schema import table_from_schema
@@ -292,21 +292,25 @@ class Table:
 
     async def _write(self, prepared: Prepared, turn: Turn) -> None:
         with suppress(Void):
-            with self._tools.pool.ahead() as may_copy, suppress(Transient):
+            with self._tools.pool.ahead() as may_copy:
                 if may_copy and is_copied(prepared.work) and not turn.has_come:
-                    await self._write_once(prepared, turn)
-                    return
-            # What failed before its turn is tried again then: whoever was before has said why.
+                    try:
+                        await self._write_once(prepared, turn)
+                    except (NotYet, Transient, TableStopped, TargetBroken):
+                        # Before its turn this says nothing: whoever is before meets the same.
+                        if turn.has_come:
+                            raise
+                    else:
+                        return
             await turn.wait()
             await self._write_once(prepared, turn)
 
     async def _write_once(self, prepared: Prepared, turn: Turn) -> None:
         epoch, work = prepared.slice.epoch, prepared.work
-        began = time.monotonic()
         async with turn.taken() as come:
             with committing(prepared.spans, work.batch):
                 dead = await self._commit(work, come)
-            seconds = time.monotonic() - began
+            seconds = time.monotonic() - turn.came_at
         if work.laid is not None and work.laid.expires_ms is not None:
             self._sweeper.expect(work.laid.expires_ms)
         if epoch == self.inbox.epoch:

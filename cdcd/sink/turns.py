@@ -1,14 +1,15 @@
 """Whose turn it is among a table's batches: they are applied in order, and copied before that.
 
-A batch is copied in a transaction of its own while the batch before is still applied. From its turn
-on it holds the table's lock, until it is written or given up.
+A batch whose turn has come takes the table's lock and then a connection, as all do who take both. A
+batch that is copied ahead has its connection before the lock, and there are connections for the
+others always (`Pool.ahead`). Before its turn a batch ends only because it is void: a turn may then
+seem to have come while an earlier batch is still at work, and whoever takes it is void too.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-
-from cdcd.model.errors import Transient
 
 # How long a batch that was copied waits for its turn with its transaction open.
 OPEN_SECONDS_MAX = 5.0
@@ -16,6 +17,10 @@ OPEN_SECONDS_MAX = 5.0
 
 class Void(Exception):
     """What was read is no longer to be written."""
+
+
+class NotYet(Exception):
+    """The turn has not come in time."""
 
 
 class Turn:
@@ -27,6 +32,8 @@ class Turn:
         self._before = before
         self._lock = lock
         self._is_void = is_void
+        # When it was taken, by the monotonic clock.
+        self.came_at = 0.0
 
     @property
     def has_come(self) -> bool:
@@ -40,7 +47,8 @@ class Turn:
     @asynccontextmanager
     async def taken(self) -> AsyncIterator[Callable[[], Awaitable[None]]]:
         """Gives what to await before anything is done that others see: from then on until the end
-        of the block the lock is held. That raises Void, and Transient when it takes too long.
+        of the block the lock is held. That raises Void, and NotYet when it takes too long; a void
+        batch is told at once.
         """
         async with AsyncExitStack() as held:
             is_held = False
@@ -51,13 +59,17 @@ class Turn:
                     async with asyncio.timeout(OPEN_SECONDS_MAX):
                         await self._before.wait()
                 except TimeoutError:
-                    raise Transient("PostgreSQL: the batch before takes long") from None
+                    raise NotYet from None
                 if not is_held:
                     await held.enter_async_context(self._lock)
-                    is_held = True
+                    is_held, self.came_at = True, time.monotonic()
                 if self._is_void():
                     raise Void
 
+            if self._is_void():
+                raise Void
+            if self.has_come:
+                await come()
             yield come
 
 

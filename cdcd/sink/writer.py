@@ -304,8 +304,10 @@ def _is_small(laid: Laid) -> bool:
 
 
 def is_copied(work: Write) -> bool:
-    """Whether a batch's rows are copied, which can be done before its turn."""
-    return work.laid is not None and not _is_small(work.laid)
+    """Whether a batch's rows are copied, which can be done before its turn. Whether there are too
+    many refused ones among them can only be told in order.
+    """
+    return work.laid is not None and not work.dead and not _is_small(work.laid)
 
 
 async def _staging(connection: Connection, target: Target, *, is_kept: bool) -> str:

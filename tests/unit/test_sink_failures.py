@@ -1,5 +1,6 @@
 """What PostgreSQL's failures mean, and that no value of a row is in what is said of them."""
 
+import asyncio
 import logging
 
 import asyncpg
@@ -7,7 +8,7 @@ import pytest
 
 from cdcd.model.errors import CdcdError, ConfigurationError, TableStopped, Transient
 from cdcd.sink.driver_log import is_worth_a_line
-from cdcd.sink.pool import Rejected, TargetBroken, failure
+from cdcd.sink.pool import Rejected, TargetBroken, failure, ours
 from cdcd.sink.position_checks import check_offset
 from cdcd.sink.sqlstates import SQLSTATES, Kind, meaning_of
 from cdcd.transport.records import Partition
@@ -116,3 +117,22 @@ def test_a_forgotten_cancel_request_is_not_told(error: Exception, is_told: bool)
         (type(error), error, None),
     )
     assert is_worth_a_line(forgotten) is is_told
+
+
+async def test_a_cancellation_is_not_lost_in_a_broken_connection() -> None:
+    """Ending a broken connection's transaction fails too; the caller ends all the same."""
+    begun = asyncio.Event()
+
+    async def work() -> None:
+        with ours():
+            begun.set()
+            try:
+                await asyncio.sleep(60)
+            finally:
+                raise asyncpg.InterfaceError("connection is closed")
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(work())
+        await begun.wait()
+        task.cancel()
+    assert task.cancelled()

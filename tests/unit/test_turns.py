@@ -1,15 +1,14 @@
 """Turns of a table's batches."""
 
 import asyncio
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import pytest
 
 from cdcd.config.settings import PostgresSettings
-from cdcd.model.errors import Transient
 from cdcd.sink import turns
 from cdcd.sink.pool import Pool
-from cdcd.sink.turns import Turns, Void
+from cdcd.sink.turns import NotYet, Turns, Void
 
 
 def _never() -> bool:
@@ -26,26 +25,59 @@ async def test_a_turn_comes_when_the_one_before_is_done() -> None:
         assert third.has_come
 
 
-async def test_the_lock_is_held_from_its_turn_on() -> None:
-    """Before it, others may have the lock; asked for twice it is taken once; the block ends it."""
+async def test_whoever_has_the_turn_takes_the_lock_first() -> None:
+    """Before a connection, as the sweeper does: else both could wait in a circle."""
     lock = asyncio.Lock()
     with Turns(lock).next(_never) as turn:
         async with turn.taken() as come:
-            assert not lock.locked()
-            await come()
-            await come()
             assert lock.locked()
+            await come()
         assert not lock.locked()
 
 
-async def test_what_is_void_ends_with_its_turn() -> None:
-    """A batch that was read before a rebalance learns of it when it would be applied."""
-    lock, void = asyncio.Lock(), False
-    with Turns(lock).next(lambda: void) as turn:
-        async with turn.taken() as come:
-            void = True
-            with pytest.raises(Void):
+async def test_a_batch_that_is_ahead_takes_the_lock_with_its_turn() -> None:
+    """Until then others may have it; asked for twice it is taken once."""
+    lock = asyncio.Lock()
+    found = Turns(lock)
+    with ExitStack() as first:
+        first.enter_context(found.next(_never))
+        with found.next(_never) as second:
+            async with second.taken() as come:
+                assert not lock.locked()
+                first.close()
                 await come()
+                await come()
+                assert lock.locked()
+            assert not lock.locked()
+
+
+@pytest.mark.parametrize("has_come", [True, False])
+async def test_what_is_void_is_not_begun(has_come: bool) -> None:
+    """A batch that was read before a rebalance costs nothing more, whether it is ahead or not."""
+    lock = asyncio.Lock()
+    found = Turns(lock)
+    with ExitStack() as first:
+        first.enter_context(found.next(_never))
+        with found.next(lambda: True) as second:
+            if has_come:
+                first.close()
+            with pytest.raises(Void):
+                await second.taken().__aenter__()
+    assert not lock.locked()
+
+
+async def test_what_became_void_ends_with_its_turn() -> None:
+    """A batch that was copied before a rebalance learns of it when it would be applied."""
+    lock, void = asyncio.Lock(), False
+    found = Turns(lock)
+    with ExitStack() as first:
+        first.enter_context(found.next(_never))
+        with found.next(lambda: void) as second:
+            async with second.taken() as come:
+                void = True
+                first.close()
+                with pytest.raises(Void):
+                    await come()
     assert not lock.locked()
 
 
@@ -55,7 +87,7 @@ async def test_an_open_transaction_waits_for_a_while_only(monkeypatch: pytest.Mo
     found = Turns(asyncio.Lock())
     with found.next(_never), found.next(_never) as second:
         async with second.taken() as come:
-            with pytest.raises(Transient, match="batch before"):
+            with pytest.raises(NotYet):
                 await come()
 
 
