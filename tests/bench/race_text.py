@@ -21,8 +21,12 @@ HEAD = """\
 # The race
 
 `make race` runs cdcd against what it replaces, on one machine, in one run, on the same log, broker
-and PostgreSQL. `make race-page` makes this page of what it found. `CDCD_RACE_SCYLLA_PLUGIN` names a
-folder with the jar of ScyllaDB's source connector, where Maven does not resolve it.
+and PostgreSQL. `make race-page` makes this page of what it found. Beside what `make up` needs it
+takes Rust, for the official client, and what Maven brings: Kafka Connect and the connectors.
+`CDCD_RACE_SCYLLA_PLUGIN` names a folder with the jar of ScyllaDB's source connector, where Maven
+does not resolve it. Without Rust, or that jar, the arm is left out and named. `CDCD_RACE_CHANGES`
+is how many changes wait (300,000 unless told otherwise, 20,000 at least), `CDCD_RACE_ROUNDS` how
+often each arm runs (2), `CDCD_RACE_CONNECT_HEAP` Kafka Connect's heap (1g).
 
 {waiting:,} changes of the reference work wait in one log: eight columns, 50,000 keys; half inserts,
 four in ten updates of three columns, one in ten deletes. The arms of a part ran in turn, {rounds}
@@ -95,9 +99,9 @@ _FAIR_SOURCE = """\
 _FAIR_SINK = """\
 - Both apply the same changes in the same order, each run to an empty database of its own.
 - cdcd reads its own records. Debezium's sink gets flat whole rows and tombstones in Avro, which is
-  what its flattening transform leaves, in fewer bytes: ScyllaDB's own connector does not give it
-  whole rows, and partial ones would make it write nulls where nothing was changed. So the work of
-  merging a partial update is cdcd's alone.
+  what its flattening transform leaves, in fewer bytes: without post-images ScyllaDB's own
+  connector does not give it whole rows, and partial ones would make it write nulls where nothing
+  was changed. So the work of merging a partial update is cdcd's alone.
 - Debezium's sink runs with the settings that were best here: one task, upserts merged by key in
   batches of 3,000, fetches of 6,000, rewritten batches, {connect_heap} of heap. It makes its table
   itself.
