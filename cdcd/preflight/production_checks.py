@@ -188,6 +188,7 @@ async def topics(brokers: Brokers, settings: Settings, _: Sequence[str]) -> list
         kafka.topic_replication_factor,
         {"min.insync.replicas": str(kafka.topic_min_insync_replicas)},
     )
+    findings += not_seen(found)
     for name, topic in sorted(found.items()):
         findings += production.judge_topic(f"topic {name}", topic.copies, topic.settings)
         facts = TopicFacts("", 0, topic.settings)
@@ -200,6 +201,15 @@ async def topics(brokers: Brokers, settings: Settings, _: Sequence[str]) -> list
                 production.weak_topic(f"topic {name}", words) for words in [*facts.faults, *weak]
             ]
     return findings or [note(f"{len(found)} topic(s) are well")]
+
+
+def not_seen(topics_seen: Collection[str]) -> list[Finding]:
+    """Those of Kafka's own topics that were not seen: brokers say nothing of a topic to a user who
+    may not describe it.
+    """
+    why = "this user may not DESCRIBE it, or it was never needed"
+    missed = [name for name in _KAFKAS_TOPICS if name not in topics_seen]
+    return [production.unseen(f"topic {name}", why) for name in missed]
 
 
 async def kafka_rights(brokers: Brokers, _settings: Settings, _: Sequence[str]) -> list[Finding]:

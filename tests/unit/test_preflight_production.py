@@ -194,6 +194,15 @@ def test_topics_survive_a_broker(copies: int, settings: dict[str, str], levels: 
     assert _levels(judge.judge_topic("t", copies, settings)) == levels
 
 
+def test_kafkas_own_topics_that_are_not_seen_are_not_good() -> None:
+    """What the brokers do not show this user is a finding by name; what they show is none."""
+    own = {"__consumer_offsets", "__transaction_state"}
+    assert checks.not_seen({*own, "shop.ks.t"}) == []
+    (finding,) = checks.not_seen({"__consumer_offsets", "shop.ks.t"})
+    assert "topic __transaction_state could not be looked at" in finding.message
+    assert _levels(checks.not_seen(())) == WARNING
+
+
 def test_topics_are_made_by_intent() -> None:
     """Brokers that make whatever is asked for are a finding."""
     assert _levels(judge.judge_brokers({"auto.create.topics.enable": "true"})) == WARNING
