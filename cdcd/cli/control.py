@@ -68,8 +68,9 @@ def list_tables(invocation: Invocation, name: str | None, as_json: bool) -> None
 def add(invocation: Invocation, patterns: tuple[str, ...], name: str | None, as_json: bool) -> None:
     """Add tables to the pipeline. * and ? stand for any name: 'ks.*'.
 
-    A new table is read from the oldest change that its log keeps; `cdcd backfill`
-    copies what is older.
+    A new table begins with a copy. Where the workers run with `--start log` or
+    `--start now` it is read from the oldest change that its log keeps instead,
+    and `cdcd backfill` copies what is older.
     """
     settings = invocation.settings({"name": name})
     asyncio.run(_find(settings, patterns))

@@ -25,6 +25,11 @@ to its log, so that they are found where the others are.
 |---|---|
 """
 
+_AGAIN = """
+After `cdcd run`, systemd's unit goes by these; Kubernetes and compose start a worker again whatever
+its code: [what to do then](RUNBOOK.md#cdcddown).
+"""
+
 _FOOT = """
 This page is made from the commands' help texts with `python -m cdcd.cli.page`.
 """
@@ -33,7 +38,7 @@ This page is made from the commands' help texts with `python -m cdcd.cli.page`.
 def page() -> str:
     """The page's text."""
     codes = [f"| {int(code)} | {_MEANINGS[code]} |\n" for code in ExitCode]
-    parts = [_HEAD, *codes, _help(cli, "cdcd", 2, deep=False)]
+    parts = [_HEAD, *codes, _AGAIN, _help(cli, "cdcd", 2, deep=False)]
     for title, commands in SECTIONS.items():
         parts.append(f"\n## {title}\n")
         parts += [_help(command, f"cdcd {command.name}", 3) for command in commands]

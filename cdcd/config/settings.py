@@ -131,9 +131,9 @@ class PostgresSettings(Section):
     target_schema: str = "cdc_data"
     """Schema of the replicated tables; made when it is not there."""
     pool_connections_max: int = Field(8, ge=1)
-    """Connections that the sink may hold."""
+    """Connections that the sink may hold; at most half of them copy batches ahead, none of one."""
     transaction_pooling: bool = False
-    """Whether PgBouncer in transaction mode stands between: nothing then outlives a transaction."""
+    """Whether PgBouncer pools transactions: nothing outlives one then, no batch is copied ahead."""
     connect_timeout_seconds: float = Field(5.0, gt=0)
     """Limit for one connection attempt."""
     statement_timeout_seconds: float = Field(60.0, gt=0)
@@ -286,7 +286,7 @@ class Settings(BaseSettings):
     instance: str = Field(default_factory=socket.gethostname, pattern=r"^[A-Za-z0-9._-]{1,200}$")
     """This worker among the pipeline's workers; two at once with one name fence each other."""
     lanes: Annotated[int, AfterValidator(_power_of_two)] = Field(16, ge=1, le=1024)
-    """Slices of the ring; fixed when the pipeline is made, and the most workers that can read."""
+    """Slices of the ring, a power of two; the most workers that can read; fixed from the start."""
     start_timeout_seconds: float = Field(15.0, gt=0)
     """How long the start waits for a server that is away before it gives up with exit code 3."""
     stop_timeout_seconds: float = Field(20.0, gt=0)
