@@ -35,7 +35,7 @@ from cdcd.source.copying import copy_of_lane
 from cdcd.source.decode import LogOperation, key_columns, log_columns
 from cdcd.source.row_readers import RawRow
 from cdcd.source.scan import select
-from cdcd.source.session import Statement, partition_token
+from cdcd.source.session import Page, Statement, partition_token
 from cdcd.source.touched import hash_of
 from cdcd.transport import lane_records
 from cdcd.transport.lanes import lane_writes
@@ -178,7 +178,7 @@ class World:
 
     async def read(
         self, statement: Statement, params: Sequence[Any], _: int, __: int
-    ) -> AsyncIterator[list[RawRow]]:
+    ) -> AsyncIterator[Page]:
         """Log rows of some streams in a window."""
         await asyncio.sleep(self.chance.uniform(0, 0.02))
         streams, low, high = params
@@ -192,8 +192,8 @@ class World:
         found.sort(key=lambda m: (m.stream, m.time_us, m.uuid))
         rows = [tuple(row.get(c) for c in columns) for m in found for row in m.rows()]
         await asyncio.sleep(self.chance.uniform(0, 0.02))
-        yield rows[: len(rows) // 2]
-        yield rows[len(rows) // 2 :]
+        yield Page(rows[: len(rows) // 2])
+        yield Page(rows[len(rows) // 2 :])
 
     def base(self) -> dict[tuple[int, int], tuple[int, int]]:
         """The base table now."""
