@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from cdcd.config.tables import settings_of, unknown_columns
 from cdcd.model.control import Pause
-from cdcd.model.errors import TableStopped, Transient
+from cdcd.model.errors import CdcdError, TableStopped, Transient
 from cdcd.model.table import TableSpec
 from cdcd.ops.board import wall_clock_ms
 from cdcd.ops.comeback import Comeback
@@ -98,7 +98,8 @@ class Table:
         self._noted: set[str] = set()
         self._arrived = asyncio.Event()
         self._took_at = 0.0
-        self._prepared: asyncio.Queue[Prepared] = asyncio.Queue(1)
+        self._prepared: asyncio.Queue[Prepared] = asyncio.Queue(WRITERS)
+        self._free_writers = asyncio.Semaphore(WRITERS)
         self._turns = Turns(self.writing)
 
     async def open(self) -> bool:
@@ -209,19 +210,17 @@ class Table:
 
     async def _prepare_all(self) -> None:
         while True:
-            cut = await self._next_slice()
-            tools = self._tools
+            cut, tools = await self._next_slice(), self._tools
             spans = BatchSpans.of(tools.tracing, self.topic, tools.pipeline, cut.records)
             try:
                 with told(spans, goes_on=True):
                     prepared = await self._retrying(partial(self._prepare, cut, spans), cut.epoch)
-            except TableStopped as error:
+            except (TableStopped, Rejected, TargetBroken) as error:
                 self._stop_in(cut.epoch, error)
                 continue
-            except (Rejected, TargetBroken) as error:
-                self._stop_in(cut.epoch, TableStopped(self.name, str(error)))
-                continue
-            await self._prepared.put(prepared)
+            # One batch waits here, and none in the queue: they are what takes the memory.
+            await self._free_writers.acquire()
+            self._prepared.put_nowait(prepared)
 
     async def _write_all(self) -> None:
         while True:
@@ -229,6 +228,7 @@ class Table:
             # Nothing is awaited in between: turns are in the batches' order.
             with self._turns.next(partial(self._is_void, prepared.slice.epoch)) as turn:
                 await self._write_in_turn(prepared, turn)
+            self._free_writers.release()
 
     async def _write_in_turn(self, prepared: Prepared, turn: Turn) -> None:
         await self._go.wait()
@@ -238,10 +238,8 @@ class Table:
                 await self._retrying(partial(self._write, prepared, turn), epoch)
         except OffsetsMoved:
             self._lose(epoch)
-        except TableStopped as error:
+        except (TableStopped, Rejected, TargetBroken) as error:
             self._stop_in(epoch, error)
-        except (Rejected, TargetBroken) as error:
-            self._stop_in(epoch, TableStopped(self.name, str(error)))
 
     async def _sweep(self) -> None:
         """Have rows read again when something of them expires, for ever."""
@@ -357,8 +355,8 @@ class Table:
         return True
 
     def _check_columns(self, spec: TableSpec) -> None:
-        unknown = unknown_columns(self._tools.tables, self.name, [c.name for c in spec.columns])
-        if unknown:
+        names = [c.name for c in spec.columns]
+        if unknown := unknown_columns(self._tools.tables, self.name, names):
             raise TableStopped(self.name, "; ".join(unknown), "mend the settings")
 
     async def _retrying(self, operation: Callable[[], Awaitable[Result]], epoch: int) -> Result:
@@ -384,9 +382,11 @@ class Table:
         """Whether what was read in that epoch is no longer to be written."""
         return epoch != self.inbox.epoch
 
-    def _stop_in(self, epoch: int, error: TableStopped) -> None:
+    def _stop_in(self, epoch: int, error: CdcdError) -> None:
         """Stop for a batch, unless what was read has become void meanwhile."""
         if not self._is_void(epoch):
+            if not isinstance(error, TableStopped):
+                error = TableStopped(self.name, str(error))
             self.stop(error)
 
     def _lose(self, epoch: int) -> None:

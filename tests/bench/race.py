@@ -42,6 +42,7 @@ RUST = "The reading half against the official Rust client"
 CONNECT = "The source half and the whole road against ScyllaDB's source connector"
 
 TITLES = {
+    "sink": "The sink half",
     "source": "The source half",
     "catch_up": "The whole road, a waiting log",
     "steady": "The whole road, a steady rate",
@@ -106,20 +107,24 @@ class Race:
         }
 
     async def _race(self, part: str, arms: Arms, runs_per_round: int = 1, dropped: int = 0) -> None:
-        """The arms in turn. One that fails has no figure of this part, and is named."""
+        """The arms in turn. One that fails runs no more of this part, and is named; it has no
+        figure if that was its first run.
+        """
         runs: Runs = {arm: [] for arm in arms}
+        going = list(arms)
         for number in range(ROUNDS * runs_per_round + dropped):
-            for arm in list(runs):
+            for arm in list(going):
                 try:
                     figures = await arms[arm](number)
                 except NotHad as why:
-                    self.not_run[f"{TITLES[part]} on Kafka Connect"] = str(why)
-                    del runs[arm]
+                    run = f", run {number + 1}" if number else ""
+                    self.not_run[f"{TITLES[part]} on Kafka Connect{run}"] = str(why)
+                    going.remove(arm)
                     continue
                 print(part, arm, figures, file=sys.stderr, flush=True)
                 if number >= dropped:
                     runs[arm].append(figures)
-        self.parts[part] = runs
+        self.parts[part] = {arm: found for arm, found in runs.items() if found}
 
     def _had(self, arm: str, have: Callable[[], Had]) -> Had | None:
         try:

@@ -20,7 +20,7 @@ from cdcd.model.change import ChangeEvent
 from cdcd.transport.records import Record
 from tests.bench import flat_topic, work
 from tests.bench.catchup import Arm, fill_with
-from tests.bench.connect_worker import ConnectWorker, jdbc_sink
+from tests.bench.connect_worker import ConnectWorker, NotHad, jdbc_sink
 from tests.bench.latency import cpu_seconds, peak_mb
 from tests.scenario.conftest import Place
 
@@ -125,15 +125,23 @@ def _go_on() -> None:
 async def until_marked(
     connection: asyncpg.Connection, table: str, first: int, look: Callable[[], None] = _go_on
 ) -> None:
-    """Wait until all rows of a mark are visible; `look` may raise where they will never be."""
+    """Wait until all rows of a mark are visible; `look` may raise where they will never be. Raises
+    NotHad where those of the last mark are, and some of this one are not.
+    """
     query = f"SELECT count(*) FROM {table} WHERE id >= $1 AND id < $2"
     ends = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < ends:
         try:
-            if await connection.fetchval(query, first, first + MARK_ROWS) == MARK_ROWS:
-                return
+            counts = [
+                await connection.fetchval(query, mark, mark + MARK_ROWS)
+                for mark in (MARKS[-1], first)
+            ]
         except asyncpg.UndefinedTableError:
-            pass
+            counts = [0, 0]
+        if counts[1] == MARK_ROWS:
+            return
+        if counts[0] == MARK_ROWS:
+            raise NotHad("it has lost rows: those of the first mark never came")
         look()
         await asyncio.sleep(_POLL_SECONDS)
     raise TimeoutError(f"{table}: the mark {first} did not come")
