@@ -96,7 +96,7 @@ class Race:
         )
         await self._race("catch_up", road)
         await self._race("steady", steady)
-        idle = race_road.idle()
+        idle = self._had("What idle tables cost", race_road.idle)
         return document(self.parts) | {"idle": idle} | self._about(total, given.between)
 
     def _readers(self, rust: Path | None, log: Range) -> Arms:

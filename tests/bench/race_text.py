@@ -47,8 +47,9 @@ IDLE = """\
 
 cdcd's source stage over {tables} tables of {streams_per_table} streams each, to which nothing is
 written, takes {reader_cpu_share:.1%} of a core, and its {log_reads_per_second:,.0f} queries a
-second {database_cpu_share:.1%} of one in the database. Changes of one busy partition among them are
-out after {busy_p50_seconds:g} s (p50) and {busy_p95_seconds:g} s (p95).
+second {database_cpu_share:.1%} of one in the database. The first change of one of them is out after
+{first_change_seconds:g} s; those of one busy partition among them after {busy_p50_seconds:g} s
+(p50) and {busy_p95_seconds:g} s (p95).
 """
 
 # By the limit's name: what it is, and the part of the race that cannot be faster.
@@ -69,7 +70,9 @@ LIMITS_END = """\
 The rest of cdcd's CPU is Python. Of the source's, `make bench-cpu` finds four parts in ten in
 encoding and hashing records, three in turning log rows into changes, one in fingerprints; of the
 sink's, two thirds in reading records, the rest in merging and laying out rows; driver, event loop
-and locks between threads come on top. The codecs are code that is made for each table and read no
+and locks between threads come on top. Both stages in one process share one interpreter, so the
+whole road costs the sum of both, and a core's worth of that is its rate; `--stage` divides them
+where that is too little. The codecs are code that is made for each table and read no
 field that is not needed; encoded numbers are looked up, not computed; the collector of cycles is
 off the road, batches and windows overlap. What was tried without a gain: fastavro (twice the CPU),
 shorter turns of the interpreter's lock, no collector at all, other ways to read a number.

@@ -13,7 +13,7 @@ from tests.bench.race_connect import figures_of as figures_of_samples
 from tests.bench.race_document import document
 from tests.bench.race_page import page, picture
 from tests.bench.race_reading import figures_of as figures_of_reading
-from tests.bench.race_road import steady_figures
+from tests.bench.race_road import idle_figures, steady_figures
 from tests.bench.race_sink import MARK_ROWS, MARKS, between_marks
 from tests.bench.race_text import LIMITED
 
@@ -36,6 +36,7 @@ ABOUT = {
         "log_reads_per_second": 80.5,
         "reader_cpu_share": 0.031,
         "database_cpu_share": 0.2,
+        "first_change_seconds": 2.5,
         "busy_p50_seconds": 0.3,
         "busy_p95_seconds": 0.5,
     },
@@ -68,6 +69,23 @@ def test_between_marks() -> None:
     """What lies between the last rows of both marks counts."""
     keys = [5, FIRST, 6, FIRST + MARK_ROWS - 1, 7, SECOND, 8, SECOND + 1, 9]
     assert between_marks(keys) == 4
+
+
+def test_idle_figures() -> None:
+    """Those before the settling passes count, and the page finds all that it tells of."""
+    cost = {"log_reads_per_second": 9.0, "reader_cpu_share": 0.1, "database_cpu_share": 0.2}
+    found = {
+        "tables": 50,
+        "streams_per_table": 768,
+        "first_readings": cost,
+        "with_settling": dict.fromkeys(cost, 1.0),
+        "first_change_seconds": 2.0,
+        "busy_p50_seconds": 0.1,
+        "busy_p95_seconds": 0.2,
+    }
+    told = idle_figures(found)
+    assert told.items() >= cost.items()
+    assert "takes 10.0% of a core" in " ".join(page(_document() | {"idle": told}).split())
 
 
 def test_limits_stand_beside_what_cannot_be_faster() -> None:
