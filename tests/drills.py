@@ -4,9 +4,9 @@
 
 CDCD_DRILL_ROUNDS sets how many rounds each kind has, CDCD_DRILL_KILLS those of the kill drill.
 Starts the local stack if need be. What each has left is judged by the independent checker too, and
-taken away where nothing was found. Writes `.local/drills.json`, where kinds that are not named stay
-as they were, and the table in docs/DRILLS.md once it has every kind. Ends with 1 unless nothing was
-lost or doubled, and a killed worker was back within five seconds 95 times of 100.
+taken away where nothing was found. Writes `.local/drills.json` and the table in docs/DRILLS.md,
+where kinds that are not named stay as they were. Ends with 1, and leaves the page, unless nothing
+was lost or doubled, and a killed worker was back within five seconds 95 times of 100.
 """
 
 import json
@@ -15,6 +15,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from cdcd.drill.kinds import KINDS
@@ -28,8 +29,11 @@ RECOVERY_P95_SECONDS_MAX = {"kill": 5.0}
 OWN_ROUNDS = {"kill": int(os.environ.get("CDCD_DRILL_KILLS", "200")), "partition": 16}
 RESULTS = local.LOCAL.with_name("drills.json")
 PAGE = local.ROOT / "docs" / "DRILLS.md"
+_KIND = re.compile(r"^\| `(\w+)` \|")
 _TABLE = re.compile(r"(?<=<!-- made by make drills -->\n).*?(?=<!-- end -->)", re.DOTALL)
-_HEAD = "| drill | rounds | changes | lost | twice | half within | 95 of 100 within | all within |"
+_HEAD = (
+    "| drill | rounds | changes | lost | twice | half within | 95 of 100 within | all within | on |"
+)
 
 
 def hold(stack: local.Stack, kind: str) -> dict[str, Any]:
@@ -65,14 +69,21 @@ def is_slow(found: dict[str, Any]) -> bool:
     return limit is not None and (found["recovery_p95_seconds"] or 0.0) >= limit
 
 
-def table(results: Sequence[dict[str, Any]]) -> str:
-    """The results as docs/DRILLS.md has them."""
-    lines = [_HEAD, "|---|" + "---:|" * 7]
-    for found in results:
-        seconds = [f"{found[f'recovery_{share}_seconds']} s" for share in ("p50", "p95", "max")]
-        counts = [found[n] for n in ("rounds", "changes", "lost", "duplicated")]
-        lines.append("| " + " | ".join(map(str, (f"`{found['drill']}`", *counts, *seconds))) + " |")
-    return "\n".join(lines) + "\n"
+def row(found: dict[str, Any]) -> str:
+    """A result as docs/DRILLS.md has it."""
+    seconds = [f"{found[f'recovery_{share}_seconds']} s" for share in ("p50", "p95", "max")]
+    counts = [found[n] for n in ("rounds", "changes", "lost", "duplicated")]
+    cells = f"`{found['drill']}`", *counts, *seconds, found["on"]
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def paged(page: str, results: Sequence[dict[str, Any]]) -> str:
+    """The page with these results; those of other kinds stay."""
+    (before,) = _TABLE.findall(page)
+    rows = {kind: line for line in before.splitlines() for kind in _KIND.findall(line)}
+    rows |= {found["drill"]: row(found) for found in results}
+    lines = [_HEAD, "|---|" + "---:|" * 8, *(rows[kind] for kind in KINDS if kind in rows)]
+    return _TABLE.sub(lambda _: "\n".join(lines) + "\n", page)
 
 
 def main(kinds: Sequence[str]) -> int:
@@ -82,15 +93,14 @@ def main(kinds: Sequence[str]) -> int:
     found_of = {found["drill"]: found for found in before}
     for kind in kinds or KINDS:
         print(f"==> {kind}: {KINDS[kind].does}", file=sys.stderr, flush=True)
-        found_of[kind] = hold(stack, kind)
+        found_of[kind] = hold(stack, kind) | {"on": datetime.now(UTC).date().isoformat()}
         # After each, so that an interrupted run has said what it knows.
         RESULTS.write_text(json.dumps(list(found_of.values()), indent=2) + "\n")
     results = [found_of[kind] for kind in KINDS if kind in found_of]
     bad = [found for found in results if not is_clean(found) or is_slow(found)]
     if not bad:
-        print(table(results))
-        if len(results) == len(KINDS):
-            PAGE.write_text(_TABLE.sub(lambda _: table(results), PAGE.read_text()))
+        PAGE.write_text(paged(PAGE.read_text(), results))
+        print(*map(row, results), sep="\n")
     for found in bad:
         print(f"{found['drill']}: {found}", file=sys.stderr)
     return 1 if bad else 0
