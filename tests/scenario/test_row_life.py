@@ -212,7 +212,7 @@ EXPIRING = (
 )
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_what_expires_goes_in_time(place: Place, life: Any) -> None:
     """Rows, markers, cells, elements and statics, of partitions that hold nothing else too, go from
     the target soon after their expiry: about two seconds, and on the busiest machine twenty.

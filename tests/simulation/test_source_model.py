@@ -39,7 +39,7 @@ DOUBTFUL = Dials(lagging=0, doubtful=0.1, crash_seconds=1000)
 BUSY = Dials(commit_seconds=2, away_seconds=15, crash_seconds=6, late=0.3, lagging=0)
 
 
-pytestmark = pytest.mark.timeout(max(120, 20 * len(MORE)))
+pytestmark = pytest.mark.timeout(max(600, 20 * len(MORE)))
 
 
 def found(dials: Dials, seeds: range = MORE) -> dict[int, list[str]]:
