@@ -153,8 +153,8 @@ class SourceSettings(Section):
     window_seconds_max: float = Field(3600.0, gt=0)
     """Longest window while catching up."""
     window_rows: int = Field(10_000, ge=1)
-    """Log rows that a window should hold while catching up; the width adapts to it. A row of more
-    than a kilobyte counts for as many as it has."""
+    """Log rows that a window should hold while catching up; the width adapts to it. Rows
+    of more than a kilobyte count by their bytes, a kilobyte for one."""
     idle_window_seconds_max: float = Field(0.5, gt=0)
     """Longest pause between two reads of an idle table; adds to its first change's latency."""
     idle_reads_per_second_max: float = Field(150.0, gt=0)

@@ -21,8 +21,8 @@ until the guilty changes are alone. Their dead letters are rows of the same tran
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -117,6 +117,20 @@ async def _at_once() -> None:
     """No batch is before this one."""
 
 
+@asynccontextmanager
+async def _frozen_ended(pool: Pool) -> AsyncIterator[None]:
+    """Behind a failure that passes, end sessions of workers that are frozen: it may have waited for
+    one of them, whose partitions are this worker's now.
+    """
+    try:
+        yield
+    except Transient:
+        with suppress(CdcdError):
+            if ended := await pool.end_frozen():
+                log.warning("sessions of a worker that is frozen were ended", sessions=ended)
+        raise
+
+
 async def write(
     pool: Pool,
     pipeline: str,
@@ -134,21 +148,7 @@ async def write(
     partition is another worker's now; whatever else it raises, the transaction may have been
     committed when the connection was lost in the end of it.
     """
-    try:
-        return await _write(pool, pipeline, work, ask, (limit, turn))
-    except Transient:
-        # It may have waited for a worker that is frozen, whose partitions are ours now.
-        with suppress(CdcdError):
-            if ended := await pool.end_frozen():
-                log.warning("sessions of a worker that is frozen were ended", sessions=ended)
-        raise
-
-
-async def _write(
-    pool: Pool, pipeline: str, work: Write, ask: Ask, how: tuple[Limit | None, Turn]
-) -> list[Refused]:
-    limit, turn = how
-    async with pool.connection() as connection:
+    async with _frozen_ended(pool), pool.connection() as connection:
         staging = await _staging_tables(connection, work.laid, is_kept=pool.keeps_sessions)
         async with connection.transaction():
             if limit is None and work.laid is not None:

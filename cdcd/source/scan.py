@@ -23,7 +23,7 @@ Take = Callable[[Sequence[RawRow]], None]
 FIRST_PAGES_SHARE = 2
 
 
-# A row of more bytes counts for as many rows as it has so many.
+# A row counts for one more with each so many bytes: memory is what a window is bounded for.
 ROW_BYTES = 1024
 
 
