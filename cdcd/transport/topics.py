@@ -87,6 +87,7 @@ class Topics:
         self._settings = settings
         self._admin = AdminClient(client_properties(settings, "admin"))
         self._timeout_seconds = settings.request_timeout_seconds
+        self._knows_brokers = False
 
     async def ping(self) -> int:
         """Ask for the brokers; gives how many there are."""
@@ -317,12 +318,34 @@ class Topics:
                 request_timeout=self._timeout_seconds,
             )
 
+        if not wanted:
+            return {}
+        await self._know_brokers()
         found = {}
-        for at, future in (ask(wanted) if wanted else {}).items():
+        for at, future in ask(wanted).items():
             doing = f"asking for offsets of {at.topic}"
             result = await self._answer(future, lambda at=at: ask([at])[at], doing)  # type: ignore[misc]
             found[at.topic, at.partition] = result.offset
         return found
+
+    async def _know_brokers(self) -> None:
+        """Have the client know the brokers before it is asked for a partition's leader.
+
+        Once it knows them, librdkafka 2.16 drops the bootstrap connection. A question for leaders
+        that is on its way there is lost, and asked again after three seconds; one for the cluster
+        is asked again at once.
+        """
+        if self._knows_brokers:
+            return
+
+        def ask() -> "Future[Any]":
+            future: Future[Any] = self._admin.describe_cluster(
+                request_timeout=self._timeout_seconds
+            )
+            return future
+
+        await self._answer(ask(), ask, "reaching the brokers")
+        self._knows_brokers = True
 
     async def _metadata(self, doing: str) -> Any:
         try:
