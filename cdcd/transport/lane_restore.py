@@ -1,10 +1,7 @@
 """What the records of lanes amount to when they are read from their beginning to their ends."""
 
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
-from typing import TypeVar
 
 from cdcd.config.settings import KafkaSettings
 from cdcd.model.fingerprint import Cell, Fingerprint, Merged
@@ -27,23 +24,19 @@ from cdcd.transport.lane_records import (
 )
 from cdcd.transport.topic_reader import TopicReader
 
-Name = TypeVar("Name")
-Value = TypeVar("Value")
-
 
 @dataclass
 class Restoring:
-    """What is known of some lanes while they are read; `ends` are the offsets to reach."""
+    """What is known of some lanes while they are read; `ends` are the offsets to reach.
+
+    The newest value of each lane's keys is kept as it came, for most records are superseded by
+    others before the end.
+    """
 
     lanes: frozenset[int]
     ends: dict[int, int] = field(default_factory=dict)
     reached: dict[int, int] = field(default_factory=dict)
-    positions: dict[str, dict[int, Position]] = field(default_factory=lambda: defaultdict(dict))
-    cells: dict[str, dict[Cell, Fingerprint]] = field(default_factory=lambda: defaultdict(dict))
-    merged: dict[str, dict[Cell, Merged]] = field(default_factory=lambda: defaultdict(dict))
-    requests: dict[str, Request] = field(default_factory=dict)
-    listed: dict[str, Listed] = field(default_factory=dict)
-    copied: dict[str, dict[int, Copied]] = field(default_factory=lambda: defaultdict(dict))
+    newest: dict[tuple[int, bytes], bytes] = field(default_factory=dict)
 
     @property
     def is_complete(self) -> bool:
@@ -53,43 +46,44 @@ class Restoring:
         )
 
     def take(self, lane: int, key: bytes, value: bytes | None) -> None:
-        """Take a record in. Raises ConfigurationError for one of a newer cdcd."""
-        table, cell, merged = table_of_key(key), cell_of_key(key), merged_of_key(key)
-        request_id, listed_id = request_of_key(key), listed_of_key(key)
-        if table is not None:
-            _keep(self.positions[table], lane, value, decode_position)
-        elif cell is not None:
-            _keep(self.cells[cell[0]], (lane, cell[1]), value, decode_cell)
-        elif merged is not None:
-            _keep(self.merged[merged[0]], (lane, merged[1]), value, decode_merged)
-        elif request_id is not None:
-            _keep(self.requests, request_id, value, partial(decode_request, request_id))
-        elif listed_id is not None:
-            _keep(self.listed, listed_id, value, partial(decode_listed, listed_id))
-        elif (copied := copied_of_key(key)) is not None:
-            _keep(self.copied[copied], lane, value, decode_copied)
+        """Take a record in: a value replaces the one before, a tombstone removes it."""
+        if value is None:
+            self.newest.pop((lane, key), None)
+        else:
+            self.newest[lane, key] = value
 
     def assignment(self, lanes: int) -> Assignment:
-        """All of it; `lanes` is how many the pipeline has."""
+        """All of it; `lanes` is how many the pipeline has. Raises ConfigurationError for a record
+        of a newer cdcd.
+        """
+        positions: dict[str, dict[int, Position]] = defaultdict(dict)
+        cells: dict[str, dict[Cell, Fingerprint]] = defaultdict(dict)
+        merges: dict[str, dict[Cell, Merged]] = defaultdict(dict)
+        requests: dict[str, Request] = {}
+        listings: dict[str, Listed] = {}
+        copies: dict[str, dict[int, Copied]] = defaultdict(dict)
+        for (lane, key), value in self.newest.items():
+            if (table := table_of_key(key)) is not None:
+                positions[table][lane] = decode_position(value)
+            elif (cell := cell_of_key(key)) is not None:
+                cells[cell[0]][lane, cell[1]] = decode_cell(value)
+            elif (cell := merged_of_key(key)) is not None:
+                merges[cell[0]][lane, cell[1]] = decode_merged(value)
+            elif (request_id := request_of_key(key)) is not None:
+                requests[request_id] = decode_request(request_id, value)
+            elif (listed_id := listed_of_key(key)) is not None:
+                listings[listed_id] = decode_listed(listed_id, value)
+            elif (copied := copied_of_key(key)) is not None:
+                copies[copied][lane] = decode_copied(value)
         return Assignment(
             LaneSet(self.lanes, lanes),
-            dict(self.positions),
-            tuple(self.requests.values()),
-            dict(self.cells),
-            tuple(self.listed.values()),
-            dict(self.copied),
-            dict(self.merged),
+            dict(positions),
+            tuple(requests.values()),
+            dict(cells),
+            tuple(listings.values()),
+            dict(copies),
+            dict(merges),
         )
-
-
-def _keep(
-    into: dict[Name, Value], name: Name, raw: bytes | None, decode: Callable[[bytes], Value]
-) -> None:
-    """Take a record in: a value replaces the one before, a tombstone removes it."""
-    if raw is None:
-        into.pop(name, None)
-    else:
-        into[name] = decode(raw)
 
 
 def read_to_ends(settings: KafkaSettings, topic: str, restoring: Restoring) -> None:

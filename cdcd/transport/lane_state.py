@@ -52,22 +52,19 @@ async def read_lanes(settings: KafkaSettings, pipeline: str, lanes: int) -> Lane
 def _read(settings: KafkaSettings, topic: str, lanes: int) -> LaneState:
     state = LaneState()
     with TopicReader.from_beginning(settings, topic, "look", range(lanes)) as reader:
-        for found in reader.to_ends():
-            _take(state, found.partition, found.key, found.value)
+        for (lane, key), value in reader.newest().items():
+            _take(state, lane, key, value)
     return state
 
 
-def _take(state: LaneState, lane: int, key: bytes, value: bytes | None) -> None:
+def _take(state: LaneState, lane: int, key: bytes, value: bytes) -> None:
     table = table_of_key(key)
     if table is not None:
-        if value is None:
-            state.positions[table].pop(lane, None)
-        else:
-            state.positions[table][lane] = decode_position(value)
-    elif key == TABLES_KEY and value is not None and lane <= state.tables_lane:
+        state.positions[table][lane] = decode_position(value)
+    elif key == TABLES_KEY and lane <= state.tables_lane:
         state.tables, state.tables_lane = decode_tables(value), lane
     elif key == PAUSES_KEY and lane == 0:
-        state.pauses = () if value is None else decode_pauses(value)
+        state.pauses = decode_pauses(value)
 
 
 async def settle_tables(

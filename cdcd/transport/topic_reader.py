@@ -123,6 +123,17 @@ class TopicReader:
                 raise Transient(f"Kafka: {self._doing}: no answer")
         return found
 
+    def newest(self) -> Mapping[tuple[int, bytes], bytes]:
+        """The last value of each partition's keys before its end, but for those deleted since."""
+        kept: dict[tuple[int, bytes], bytes] = {}
+        for found in self.to_ends():
+            place = found.partition, found.key
+            if found.value is None:
+                kept.pop(place, None)
+            else:
+                kept[place] = found.value
+        return kept
+
     def to_ends(self) -> Iterator[Found]:
         """Records of every partition up to where it ended when that was reached first."""
         reading = set(self._partitions)
