@@ -22,6 +22,7 @@ from cdcd.cli.offsets import offsets
 from cdcd.cli.plan import plan
 from cdcd.cli.reconcile import reconcile
 from cdcd.cli.run import run
+from cdcd.config.origin import file_of
 from cdcd.model.errors import ExitCode
 
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
@@ -52,7 +53,7 @@ class CourageGroup(click.Group):
     type=click.Path(path_type=Path),
     envvar="CDCD_CONFIG",
     metavar="FILE",
-    help="TOML file with settings (CDCD_CONFIG).",
+    help="TOML file with settings (CDCD_CONFIG); else cdcd.toml, if it is here.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Log at level debug.")
 @click.version_option(__version__, message="cdcd %(version)s")
@@ -65,7 +66,8 @@ def cli(invocation: Invocation, file: Path | None, verbose: bool) -> None:
     Exit codes: 0 done; 1 done, and something was found; 2 usage or settings;
     3 something outside is away, try again; 4 an invariant broke.
     """  # noqa: D301  click's mark for text to leave as it is
-    invocation.file, invocation.verbose = file, verbose
+    # Once: what is read again later, on SIGHUP, is the same file.
+    invocation.file, invocation.verbose = file_of(file), verbose
 
 
 for _commands in SECTIONS.values():

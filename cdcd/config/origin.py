@@ -15,6 +15,8 @@ from cdcd.config.settings import Settings
 
 # Variables that begin like settings and are none.
 NOT_SETTINGS = frozenset({"CDCD_CONFIG"})
+# Read where nobody names a file.
+FILE = Path("cdcd.toml")
 _TESTS_PREFIX = "CDCD_TEST_"
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -44,6 +46,14 @@ def origins(settings: Settings, file: Path | None, flags: Mapping[str, Any]) -> 
         return "default"
 
     return [Shown(name, value, origin(name)) for name, value in _values(settings)]
+
+
+def file_of(named: Path | None) -> Path | None:
+    """The file whose settings count: the named one, else `cdcd.toml` of the working folder, if it
+    is there.
+    """
+    # Not Path.is_file: it raises in a folder that this user may not enter, such as another's home.
+    return FILE if named is None and os.path.isfile(FILE) else named  # noqa: PTH113
 
 
 def variable(name: str) -> str:

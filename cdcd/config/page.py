@@ -18,10 +18,16 @@ _HEAD = """# Settings
 A flag is stronger than the environment, which is stronger than the file, which is stronger than the
 default. `cdcd config` shows the settings in force and where each came from.
 
-The file is TOML and is named by `-c FILE` or `CDCD_CONFIG`: a setting `scylla.port` is `port` in
-the table `[scylla]`. The environment variable of a setting is its name in capitals behind `CDCD_`,
-with two underscores for each dot: `CDCD_SCYLLA__PORT`. Lists of hosts are separated by commas
-there; tables (`kafka.properties`, `tables`) are JSON.
+The file is TOML and is named by `-c FILE` or `CDCD_CONFIG`. Where neither names one it is
+`cdcd.toml` of the folder that the command is started in, and none if that is not there. A setting
+`scylla.port` is `port` in the table `[scylla]`. The environment variable of a setting is its name
+in capitals behind `CDCD_`, with two underscores for each dot: `CDCD_SCYLLA__PORT`. Lists of hosts
+are separated by commas there; tables (`kafka.properties`, `tables`) are JSON.
+
+Settings are read at the start: after a change restart the workers, one after the other. SIGHUP
+reads `[log]` anew; secrets in Vault and certificates are taken over by themselves. Other columns,
+types or masks of a table count for its next changes; rows that are there follow when `cdcd
+backfill` has copied it.
 
 Flags of `cdcd run`: `--name`, `--instance`, `--http-port`; of every command: `--verbose` for
 `log.level = "debug"`.
@@ -64,7 +70,8 @@ def _row(name: str, field: FieldInfo) -> str:
         f"`{name}`" if '"' in name else f"`{name}`<br>`{variable(name)}`",
         _type(field.annotation) + _bounds(field),
         _default(name, field),
-        field.description or "",
+        # A line's end would end the row.
+        " ".join((field.description or "").split()),
     )
     return "| " + " | ".join(cells) + " |\n"
 

@@ -81,11 +81,12 @@ class KafkaSettings(Section):
     topic_partitions: int = Field(6, ge=1)
     """Partitions of a new change topic; more let more workers apply one table."""
     topic_replication_factor: int = Field(3, ge=1)
-    """Copies of each partition; below 3 a lost broker can lose changes."""
+    """Copies of each partition of a new topic; below 3 a lost broker can lose changes."""
     topic_min_insync_replicas: int = Field(2, ge=1)
-    """Copies that must confirm a write."""
+    """Copies of a new topic that must confirm a write."""
     topic_retention_hours: int = Field(48, ge=1)
-    """How long change topics keep records; a sink that is away for longer needs a snapshot."""
+    """How long a new change topic keeps records; one that is there: `kafka-configs.sh --alter`. A
+    sink that is away for longer needs a copy."""
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "lz4"
     """Compression of produced batches."""
     session_timeout_seconds: float = Field(6.0, gt=0, le=10)
@@ -363,7 +364,8 @@ def load(
     """The settings in force, with what their references name if it can be looked up.
 
     Raises ConfigurationError that names each wrong setting, and what looking up raises. Values are
-    left out of the message: one of them could be a password.
+    left out of the message: one of them could be a password. None reads no file; which one counts
+    where none is named is said by `origin.file_of`.
     """
     if file is not None and not file.is_file():
         raise ConfigurationError(f"no settings file at {file}", "-c takes a TOML file")
@@ -372,6 +374,8 @@ def load(
         return Settings(**given)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{file} is not TOML: {error}") from error
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be read: {error.strerror}") from error
     except RecursionError as error:
         raise ConfigurationError("wrong settings: one is nested without end") from error
     except ValidationError as error:
@@ -379,6 +383,7 @@ def load(
             f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}"
             for e in error.errors(include_input=False, include_url=False)
         ]
-        raise ConfigurationError("wrong settings: " + "; ".join(lines)) from None
+        read = f"the file that was read is {file}" if file else ""
+        raise ConfigurationError("wrong settings: " + "; ".join(lines), read) from None
     except SettingsError as error:
         raise ConfigurationError(f"wrong settings: {error}", "tables and lists are JSON") from None

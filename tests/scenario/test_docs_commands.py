@@ -1,8 +1,8 @@
 """The shell blocks of the documentation, run as they stand, on the local stack.
 
 A page's blocks run one after the other in a folder of its own, as a reader would type them, with
-`-e`. `cdcd` is there as a command whose settings are the stack's; a worker that a block starts is
-told to end once it is ready. The keyspaces `ks` and `shop` become the test's own.
+`-e`. `cdcd` is there as a command, and so is `cdcd.toml` with the stack's settings; a worker that a
+block starts is told to end once it is ready. The keyspaces `ks` and `shop` become the test's own.
 """
 
 import os
@@ -102,9 +102,8 @@ def test_blocks_run(shop: Place, tmp_path: Path, page: Path) -> None:
     """Every shell block of the page that is not marked ends well."""
     programs = _folder(shop, tmp_path)
     environment = {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name != "CDCD_CONFIG"},
         "PATH": f"{programs}:{os.environ['PATH']}",
-        "CDCD_CONFIG": "cdcd.toml",
         "CDCD_INSTANCE": page.stem.lower(),
         "PYTHONPATH": str(ROOT),
     }

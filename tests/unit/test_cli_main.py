@@ -29,8 +29,10 @@ WINDOW_LINES = 40
 
 @pytest.fixture(autouse=True)
 def no_settings_around(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No settings of the shell, and crash files in a folder of the test's own."""
+    """No settings of the shell or of the clone, and crash files in a folder of the test's own."""
     monkeypatch.delenv("CDCD_CONFIG", raising=False)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
 
@@ -179,6 +181,43 @@ def test_config_says_where_settings_come_from(
         "value": "postgresql://me:***@db/warehouse",
         "from": "environment CDCD_POSTGRES__DSN",
     }
+
+
+def _name_and_origin(capsys: Capture, *options: str) -> dict[str, str]:
+    assert main([*options, "config", "--json"]) == 0
+    found: dict[str, dict[str, str]] = json.loads(capsys.readouterr().out)
+    return found["name"]
+
+
+def test_the_working_folder_s_file_is_read(capsys: Capture) -> None:
+    """`cdcd.toml` of the working folder is read where no file is named, and `config` says so."""
+    assert _name_and_origin(capsys) == {"value": "cdcd", "from": "default"}
+    Path("cdcd.toml").write_text("name = 'here'")
+    assert _name_and_origin(capsys) == {"value": "here", "from": "file cdcd.toml"}
+
+
+def test_a_named_file_is_read_instead(
+    capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file named by `-c` or CDCD_CONFIG is read instead of the working folder's, not with it."""
+    Path("cdcd.toml").write_text("name = 'here'\n[scylla]\nport = 1001")
+    named = tmp_path / "named.toml"
+    named.write_text("lanes = 32")
+    default = {"value": "cdcd", "from": "default"}
+    assert _name_and_origin(capsys, "-c", str(named)) == default
+    monkeypatch.setenv("CDCD_CONFIG", str(named))
+    assert _name_and_origin(capsys) == default
+    named.unlink()
+    assert main(["config"]) == 2
+    assert f"no settings file at {named}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["[scylla", "[scylla]\nprot = 1"])
+def test_a_broken_file_of_the_working_folder_is_named(capsys: Capture, text: str) -> None:
+    """A file that nobody named is named where it is wrong, and ends the command with 2."""
+    Path("cdcd.toml").write_text(text)
+    assert main(["check"]) == 2
+    assert "cdcd.toml" in capsys.readouterr().err
 
 
 def test_config_for_people_lists_the_same(capsys: Capture) -> None:

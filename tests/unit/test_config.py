@@ -92,6 +92,15 @@ def test_wrong_variable_is_a_wrong_setting(monkeypatch: pytest.MonkeyPatch, name
     assert "hunter2" not in str(caught.value)
 
 
+def test_unreadable_file_is_named(tmp_path: Path) -> None:
+    """A file that cannot be read is a configuration error that names it."""
+    path = tmp_path / "cdcd.toml"
+    # No bits of the file's mode would keep root from reading it; nobody reads this one's start.
+    path.symlink_to("/proc/self/mem")
+    with pytest.raises(ConfigurationError, match=r"cdcd\.toml cannot be read"):
+        load(path)
+
+
 def test_absent_file_is_named(tmp_path: Path) -> None:
     """A file that is not there is named."""
     with pytest.raises(ConfigurationError, match="nowhere"):

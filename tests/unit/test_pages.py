@@ -25,3 +25,10 @@ DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 def test_generated_pages_are_fresh(name: str, page: Callable[[], str]) -> None:
     """The page in docs/ is what its program makes; `make format` makes it again."""
     assert (DOCS / name).read_text() == page()
+
+
+@pytest.mark.parametrize("page", [settings.page, metrics.page, types.page])
+def test_rows_of_tables_are_one_line(page: Callable[[], str]) -> None:
+    """No cell holds the end of a line, which would end the row within it."""
+    for line in page().splitlines():
+        assert line.startswith("|") == line.endswith("|"), line
