@@ -85,7 +85,7 @@ def _traced(settings: Settings, board: Board) -> "AbstractAsyncContextManager[Tr
     except ImportError as error:
         raise ConfigurationError(
             f"[tracing] has an endpoint, and OpenTelemetry is not installed: {error}",
-            "pip install 'cdcd[otel]'",
+            "install cdcd with its extra: pip install 'PATH-OF-THE-WHEEL[otel]'",
         ) from error
     return tracing_to(settings, board.spans)
 

@@ -25,6 +25,11 @@ from cdcd.transport.topics import Topics, lanes_topic, table_of_topic
 
 log = get_logger()
 
+_LOST = (
+    "its positions are lost: restore a backup, cdcd offsets restore FILE --stage source"
+    " (docs/RECOVERY.md); without one begin with another --name and postgres.target_schema"
+)
+
 
 @dataclass
 class LaneState:
@@ -99,13 +104,12 @@ async def settle_tables(
         if written:
             raise ConfigurationError(
                 f"the lanes topic {topic} is empty, and there is {min(written)}",
-                "its positions are lost: use another --name, or delete the change topics",
+                _LOST,
             )
         if applied:
             raise ConfigurationError(
                 f"the lanes topic {topic} is empty, and PostgreSQL has offsets of {min(applied)}",
-                "its positions are lost: use another --name, or delete the pipeline's rows from "
-                "cdcd.offsets, cdcd.topics and cdcd.targets and its tables",
+                _LOST,
             )
         await begin_control(settings, pipeline, lanes, wanted)
         state = await read_lanes(settings, pipeline, lanes)

@@ -312,7 +312,7 @@ def test_tracing_without_its_library() -> None:
     """
     with pytest.raises(ConfigurationError) as raised:
         _traced(Settings(tracing={"endpoint": "http://127.0.0.1:4318"}), Board("p", "one"))
-    assert raised.value.hint == "pip install 'cdcd[otel]'"
+    assert "[otel]" in raised.value.hint
     _traced(Settings(), Board("p", "one"))
 
 
