@@ -81,11 +81,13 @@ def test_a_wrong_expectation_is_seen(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda a: a["alert"])
 def test_alert_has_a_heading(alert: dict[str, Any]) -> None:
-    """The runbook says what to do: see, check, do."""
+    """The runbook says what to do: see, check, do; and the alert leads there."""
     text = (ROOT / "docs" / "RUNBOOK.md").read_text()
     section = re.search(rf"^## {alert['alert']}$(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
     assert section is not None
     assert re.findall(r"\*\*(\w+)\.\*\*", section[1]) == ["See", "Check", "Do"]
+    page, _, anchor = alert["annotations"]["runbook_url"].partition("#")
+    assert (page, anchor) == ("docs/RUNBOOK.md", alert["alert"].lower())
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda a: a["alert"])
