@@ -53,12 +53,15 @@ def test_compose_accepts_the_file(env_file: str) -> None:
 
 
 def test_the_example_says_the_defaults() -> None:
-    """The example's variables are those of compose.yaml, with the same values."""
+    """The example's variables are those of compose.yaml, with the same values. None of them means
+    something else to a `cdcd` on the host, to which somebody exports them.
+    """
     text = (ROOT / "compose.yaml").read_text()
     used = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", text))
     lines = (ROOT / ".env.example").read_text().splitlines()
     example = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
     assert example == used
+    assert {name for name in example if name.startswith("CDCD_")} == {"CDCD_NAME"}
     assert "${" not in re.sub(r"\$\{\w+:-[^}]*\}", "", text), "a variable without a default"
 
 
