@@ -38,7 +38,7 @@ _LEFT = {
         ),
     ),
     "Capacity": (
-        ("Load was tried at twice the peak, and half a year's growth fits", _PAGE),
+        ("Load was tried at twice the peak, and half a year's growth fits", "docs/SCALING.md"),
         ("Processor and memory of the workers have limits", "docs/DEPLOY.md"),
     ),
     "Procedures": (

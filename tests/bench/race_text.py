@@ -32,9 +32,9 @@ often each arm runs (2), `CDCD_RACE_CONNECT_HEAP` Kafka Connect's heap (1g).
 four in ten updates of three columns, one in ten deletes. The arms of a part ran in turn, {rounds}
 times, readers three times as often; a figure is the median of its runs. The machine has {cores}
 cores, which the servers share, and its load was {load_before} before the race and {load} at its
-end, the race's own included. The servers are the [local stack](../compose.yaml)'s; in ScyllaDB's
-place is a stand-in. CPU is the user and system time of the process itself, and one µs for each
-change is one CPU-second for a million of them.
+end, the race's own included. The servers are the [local stack](../deploy/local/README.md)'s; in
+ScyllaDB's place is a stand-in. CPU is the user and system time of the process itself, and one µs
+for each change is one CPU-second for a million of them.
 
 The widest difference between two runs of one arm was {noise} of its rate. Less than that says
 nothing, and where others use the cores too, rates say little at all: trust CPU more.
