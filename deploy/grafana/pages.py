@@ -109,7 +109,7 @@ _STATE = Row(
         ),
         Figure(
             "Tables that stand",
-            "Stopped, or in need of a new copy: cdcd status says why.",
+            "Stopped, or in need of a new copy: cdcd status --watch says why.",
             'sum(max by (state) (cdcd_tables{state=~"stopped|needs_snapshot"}))',
             bounds=(1, 1),
         ),
