@@ -40,6 +40,7 @@ WHERE i.indrelid = $1::oid AND i.indisprimary
 _CLAIM = """
 INSERT INTO cdcd.targets (target_schema, target_table, pipeline, source_table)
 VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING
+RETURNING true
 """
 _OWNER = """
 SELECT pipeline, source_table, source_columns, dropped_columns
@@ -50,6 +51,12 @@ UPDATE cdcd.targets SET source_columns = $3, dropped_columns = $4
 WHERE target_schema = $1 AND target_table = $2
   AND (source_columns, dropped_columns) IS DISTINCT FROM ($3::text[], $4::text[])
 """
+
+# How a target that somebody dropped is had again, and whole.
+_GONE = (
+    "delete its row from cdcd.targets, which has it made again, and `cdcd backfill` the table; "
+    "or leave the table out of the pipeline"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,18 +112,20 @@ async def prepare_targets(pool: Pool, table: TableSpec, place: Place) -> Prepare
         raise _refused(table, error.faults) from error
     async with pool.transaction() as connection:
         await _lock(connection)
-        known = [await _claim(connection, place, table, target) for target in targets.all]
+        claims = [await _claim(connection, place, table, target) for target in targets.all]
+        known = claims[0].known
+        await _require_made(connection, table, [c.target for c in claims if not c.is_new])
         new = await _new_columns(connection, targets)
         if place.settings.policy == "ignore":
             targets = mapped(table, place.schema, replace(options, excluded=options.excluded | new))
-        faults, notes = judged(table, place.settings.policy, new, known[0])
+        faults, notes = judged(table, place.settings.policy, new, known)
         for target in targets.all:
             faults += await _prepare(connection, targets, target, place.settings.policy)
         if targets.statics is not None and not faults:
             faults += await prepare_view(connection, targets)
         if faults:
             raise _refused(table, faults)
-        await _remember(connection, targets, known[0])
+        await _remember(connection, targets, known)
     return Prepared(targets, tuple(notes))
 
 
@@ -158,7 +167,7 @@ async def plan_targets(pool: Pool, table: TableSpec, place: Place) -> Planned:
 async def _claimed(
     connection: Connection, place: Place, table: TableSpec, targets: Targets
 ) -> tuple[Known, list[str]]:
-    """What is known of the target, and who else writes it."""
+    """What is known of the target, and what is wrong with it: another's, or gone."""
     known, faults = Known(), []
     if not await _exists(connection, "to_regclass($1)", "cdcd.targets"):
         return known, []
@@ -171,7 +180,10 @@ async def _claimed(
                 f"pipeline {owner['pipeline']} writes {owner['source_table']} to {target.quoted}"
                 " already"
             )
-        elif not target.is_static:
+            continue
+        if await connection.fetchrow(RELATION, target.schema, target.name) is None:
+            faults.append(f"{target.quoted} is gone")
+        if not target.is_static:
             known = Known(tuple(owner["source_columns"]), tuple(owner["dropped_columns"]))
     return known, faults
 
@@ -182,11 +194,16 @@ def _claim_of(table: TableSpec, target: Target) -> str:
 
 
 async def check_targets(pool: Pool, table: TableSpec, targets: Targets) -> None:
-    """Raise TableStopped where a target that was made is gone: made again it would be a part."""
+    """Raise TableStopped where a target that was made is gone."""
     async with pool.connection() as connection:
-        for target in targets.all:
-            if await connection.fetchrow(RELATION, target.schema, target.name) is None:
-                raise _refused(table, [f"{target.quoted} is gone"])
+        await _require_made(connection, table, targets.all)
+
+
+async def _require_made(connection: Connection, table: TableSpec, made: Sequence[Target]) -> None:
+    """Raise TableStopped where one is gone: made again, it would lack what was applied before."""
+    for target in made:
+        if await connection.fetchrow(RELATION, target.schema, target.name) is None:
+            raise TableStopped(table.full_name, f"{target.quoted} is gone", _GONE)
 
 
 def judged(
@@ -283,15 +300,25 @@ def _refused(table: TableSpec, faults: Sequence[str]) -> TableStopped:
     return TableStopped(table.full_name, "; ".join(faults), hint)
 
 
-async def _claim(connection: Connection, place: Place, table: TableSpec, target: Target) -> Known:
-    """What is known of the target, which is the pipeline's from now on. Raises TableStopped."""
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """A target that is the pipeline's, since now or before, and what is known of its source."""
+
+    target: Target
+    is_new: bool
+    known: Known
+
+
+async def _claim(connection: Connection, place: Place, table: TableSpec, target: Target) -> _Claim:
+    """Make the target the pipeline's, if it is nobody's. Raises TableStopped."""
     source = _claim_of(table, target)
-    await connection.execute(_CLAIM, target.schema, target.name, place.pipeline, source)
+    is_new = await connection.fetchval(_CLAIM, target.schema, target.name, place.pipeline, source)
     owner = await connection.fetchrow(_OWNER, target.schema, target.name)
     if owner is None:
         raise RuntimeError("a claim that was made under the lock is not there")
     if (owner["pipeline"], owner["source_table"]) == (place.pipeline, source):
-        return Known(tuple(owner["source_columns"]), tuple(owner["dropped_columns"]))
+        known = Known(tuple(owner["source_columns"]), tuple(owner["dropped_columns"]))
+        return _Claim(target, bool(is_new), known)
     raise TableStopped(
         table.full_name,
         f"pipeline {owner['pipeline']} writes {owner['source_table']} to {target.quoted} already",

@@ -162,6 +162,16 @@ async def test_a_dropped_target_stops_the_table(
 
         await eventually(state, TableState.STOPPED)
     assert "does not exist" in status(board, PLAIN).reason
+    # Nor by a worker that starts afterwards and never saw it.
+    async with sinking(feed.plan()) as board:
+        await eventually(state, TableState.STOPPED)
+        assert "is gone" in status(board, PLAIN).reason
+        # The way out that it names.
+        await connection.execute(
+            "DELETE FROM cdcd.targets WHERE target_schema = $1 AND target_table = 'plain'",
+            feed.schema,
+        )
+        await eventually(lambda: count_of(feed), 1)
 
 
 async def test_records_that_retention_took_are_missed(feed: Feed) -> None:
