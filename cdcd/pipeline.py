@@ -129,8 +129,8 @@ async def _run_stages(
     for stage in sorted(request.stages):
         board.stage(stage, StageState.STARTING)
     starting = Starting(settings.start_timeout_seconds)
-    registry = Registry(settings.registry)
-    await starting.reach(registry.ping)
+    async with Registry(settings.registry) as registry:
+        await starting.reach(registry.ping)
     async with leased_login(settings, starting, board.lease) as login:
         applied = []
         if "sink" in request.stages:
@@ -193,6 +193,7 @@ async def _run_source(worker: _Worker, start: Start) -> None:
         await supervised(once, "source", board)
     finally:
         await session.close()
+        await registry.close()
 
 
 def _wants_full_rows(settings: Settings, table: str) -> bool:

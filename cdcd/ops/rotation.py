@@ -12,7 +12,6 @@ from cdcd.config.settings import Settings
 from cdcd.config.tls import TlsSettings
 from cdcd.model.errors import ConfigurationError
 from cdcd.ops import tls
-from cdcd.ops.certificates import ends_of
 from cdcd.ops.logs import get_logger
 
 log = get_logger()
@@ -90,6 +89,9 @@ def _ends(contents: Mapping[tuple[str, str], bytes | None]) -> dict[str, float]:
     for (link, name), content in contents.items():
         if name == "key_file" or content is None:
             continue
+        # Its library takes 8 MB, which a worker without certificates is spared.
+        from cdcd.ops.certificates import ends_of  # noqa: PLC0415
+
         try:
             ends = ends_of(content)
         except ValueError:

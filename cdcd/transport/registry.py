@@ -1,53 +1,52 @@
-"""The only door to the schema registry's client.
+"""The only door to the schema registry: the calls of its HTTP interface that cdcd makes.
 
-The blocking client runs in threads: its asynchronous twin has the same retries and caches behind
-one more layer, and calls are rare, because ids and schemas never change and are kept for ever.
-Its own retries are off; callers try again on Transient, with their own limits.
+The interface is Confluent's, which other registries speak too. Ids and schemas never change, so
+they are asked for once and kept. Nothing is tried again here; callers do that on Transient, with
+their own limits.
 """
 
-import asyncio
 import json
-import ssl
-from collections.abc import Callable
+from collections.abc import Mapping
 from contextlib import suppress
-from functools import partial
-from typing import Self, TypeVar, cast
+from http import HTTPStatus
+from typing import Any, Self, cast
+from urllib.parse import quote
 
-from confluent_kafka.schema_registry import Schema as RegistrySchema
-from confluent_kafka.schema_registry import SchemaRegistryClient
-from confluent_kafka.schema_registry.common._httpx_compat import httpx  # whichever it was built on
-from confluent_kafka.schema_registry.error import SchemaRegistryError
+import aiohttp
+from yarl import URL
 
 from cdcd.config.settings import RegistrySettings
-from cdcd.config.tls import TlsSettings
 from cdcd.model.errors import CdcdError, ConfigurationError, Fatal, Transient
 from cdcd.ops import tls
 from cdcd.transport.schema import Schema
 
-Result = TypeVar("Result")
-
 # Versions of a subject that are looked through for what its table was before.
 VERSIONS_MAX = 50
 
-_REFUSED = frozenset({401, 403})
-_BUSY = frozenset({408, 425, 429})
-_MISSING = 404
-_INCOMPATIBLE = 409
+_JSON = "application/vnd.schemaregistry.v1+json"
+_REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+_BUSY = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 
 
-def failure(error: SchemaRegistryError | httpx.HTTPError, doing: str) -> CdcdError:
-    """What a client's error means; `doing` is what was tried, in the words of a sentence."""
-    if isinstance(error, httpx.HTTPError):
-        reason = str(error) or type(error).__name__
-        if "[SSL" in reason:
-            return tls.refusal(reason, "registry", "registry")
-        return Transient(f"registry: {doing}: {reason}")
-    status = error.http_status_code
-    message = f"registry: {doing}: {error.error_message} (HTTP {status})"
+def failure(error: aiohttp.ClientError | TimeoutError, doing: str) -> CdcdError:
+    """What a failed connection means; `doing` is what was tried, in the words of a sentence."""
+    reason = str(error) or type(error).__name__
+    if isinstance(error, aiohttp.ClientSSLError) or "[SSL" in reason:
+        return tls.refusal(reason, "registry", "registry")
+    return Transient(f"registry: {doing}: {reason}")
+
+
+def refusal(status: int, said: str, doing: str) -> CdcdError:
+    """What an answer other than success means."""
+    message = f"registry: {doing}: {said} (HTTP {status})"
     if status in _REFUSED:
         return ConfigurationError(message, "see [registry] in the settings and the user's rights")
-    if status >= 500 or status in _BUSY:
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _BUSY:
         return Transient(message)
+    if status == HTTPStatus.NOT_FOUND:
+        return _Missing(message, "see [registry] url")
+    if status == HTTPStatus.CONFLICT:
+        return _Conflict(message, "see [registry] in the settings")
     return Fatal(message, "see [registry] in the settings")
 
 
@@ -62,29 +61,9 @@ class Registry:
     """
 
     def __init__(self, settings: RegistrySettings) -> None:
-        properties: dict[str, object] = {
-            "url": settings.url,
-            "timeout": settings.request_timeout_seconds,
-            "max.retries": 0,
-            # "Latest" is asked in order to see what is new.
-            "cache.latest.ttl.sec": 0,
-        }
-        if settings.username:
-            password = settings.password.get_secret_value() if settings.password else ""
-            properties["basic.auth.user.info"] = f"{settings.username}:{password}"
-        if settings.tls.enabled:
-            properties |= _tls_properties(settings.tls)
-        try:
-            self._client = SchemaRegistryClient(properties)
-        except ValueError as error:
-            # The client's own words could quote the URL, and a URL can hold a password.
-            raise ConfigurationError(
-                "registry: the client refuses these settings", "see [registry] url, username"
-            ) from error
-        # The context that the client has made, and uses for each connection.
-        context: ssl.SSLContext = self._client._rest_client.verify  # noqa: SLF001  there is no other way
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.check_hostname = settings.tls.check_name
+        self._settings = settings
+        self._url = _base(settings.url)
+        self._session: aiohttp.ClientSession | None = None
         self._ids: dict[tuple[str, str], int] = {}
         self._schemas: dict[int, Schema] = {}
         self._backward: set[str] = set()
@@ -93,7 +72,13 @@ class Registry:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await asyncio.to_thread(self._client.close)
+        await self.close()
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
 
     async def register(self, subject: str, schema: Schema) -> int:
         """The id of the schema, registered under the subject, which is made BACKWARD compatible.
@@ -107,14 +92,18 @@ class Registry:
         if subject not in self._backward:
             # Some registries' default is NONE, which would let a breaking schema through.
             doing = f"setting the compatibility of {subject}"
-            await _call(doing, lambda: self._client.set_compatibility(subject, "BACKWARD"))
+            level = {"compatibility": "BACKWARD"}
+            await self._ask(doing, "PUT", f"config/{_quoted(subject)}", level)
             self._backward.add(subject)
-        found = await _call(
-            f"registering a schema of {subject}",
-            lambda: self._client.register_schema(subject, RegistrySchema(text, "AVRO")),
-            incompatible=subject,
-        )
-        self._ids[subject, text] = found
+        doing = f"registering a schema of {subject}"
+        try:
+            answer = await self._ask(doing, "POST", f"{_subject(subject)}/versions", _body(text))
+        except _Conflict as error:
+            raise IncompatibleSchema(
+                f"the new schema of subject {subject} would break its consumers",
+                "undo the table's change, or let consumers catch up and delete the subject",
+            ) from error
+        found = self._ids[subject, text] = _id(answer, doing)
         return found
 
     async def schema(self, schema_id: int) -> Schema:
@@ -122,28 +111,26 @@ class Registry:
         known = self._schemas.get(schema_id)
         if known is None:
             doing = f"reading schema {schema_id}"
-            found = await _call(doing, lambda: self._client.get_schema(schema_id))
-            known = self._schemas[schema_id] = _parsed(found)
+            answer = await self._ask(doing, "GET", f"schemas/ids/{schema_id}")
+            known = self._schemas[schema_id] = _schema(answer, doing)
         return known
 
     async def latest(self, subject: str) -> tuple[int, Schema] | None:
         """The newest id and schema of a subject, or None where there is none yet."""
         doing = f"reading the latest schema of {subject}"
         try:
-            found = await _call(doing, lambda: self._client.get_latest_version(subject))
+            answer = await self._ask(doing, "GET", f"{_subject(subject)}/versions/latest")
         except _Missing:
             return None
-        if found.schema_id is None or found.schema is None:
-            raise Fatal(f"registry: {doing}: an answer without id or schema")
-        schema = self._schemas[found.schema_id] = _parsed(found.schema)
-        return found.schema_id, schema
+        schema_id = _id(answer, doing)
+        schema = self._schemas[schema_id] = _schema(answer, doing)
+        return schema_id, schema
 
     async def has(self, subject: str, schema: Schema) -> bool:
         """Whether one of the subject's versions is this schema."""
-        wanted = RegistrySchema(json.dumps(schema), "AVRO")
         doing = f"looking for a schema of {subject}"
         try:
-            await _call(doing, lambda: self._client.lookup_schema(subject, wanted))
+            await self._ask(doing, "POST", _subject(subject), _body(json.dumps(schema)))
         except _Missing:
             return False
         return True
@@ -151,69 +138,113 @@ class Registry:
     async def history(self, subject: str) -> list[Schema]:
         """The subject's schemas, the newest first, as far back as VERSIONS_MAX."""
         doing = f"reading the schemas of {subject}"
+        versions = f"{_subject(subject)}/versions"
         try:
-            versions = await _call(doing, lambda: self._client.get_versions(subject))
+            numbers = await self._ask(doing, "GET", versions)
         except _Missing:
             return []
-        found = []
-        for number in sorted(versions, reverse=True)[:VERSIONS_MAX]:
-            read = partial(self._client.get_version, subject, number)
-            version = await _call(doing, read)
-            if version.schema is not None:
-                found.append(_parsed(version.schema))
-        return found
+        newest = sorted(numbers, reverse=True)[:VERSIONS_MAX]
+        answers = [await self._ask(doing, "GET", f"{versions}/{number}") for number in newest]
+        return [_schema(answer, doing) for answer in answers]
 
     async def forget(self, subject: str) -> None:
         """Delete a subject with all its versions, if it is there."""
-        for permanent in (False, True):  # a registry takes the second only after the first
+        for permanent in ("false", "true"):  # a registry takes the second only after the first
+            path = f"{_subject(subject)}?permanent={permanent}"
             with suppress(_Missing):
-                await _call(
-                    f"deleting {subject}",
-                    partial(self._client.delete_subject, subject, permanent=permanent),
-                )
+                await self._ask(f"deleting {subject}", "DELETE", path)
 
     async def ping(self) -> None:
         """Return when the registry answers."""
-        await _call("asking whether it answers", self._client.get_subjects)
+        await self._ask("asking whether it answers", "GET", "subjects")
 
-    async def close(self) -> None:
-        """Give the connections back."""
-        await asyncio.to_thread(self._client.close)
+    async def _ask(
+        self, doing: str, method: str, path: str, body: Mapping[str, str] | None = None
+    ) -> Any:
+        """The answer's JSON. Raises Fatal where it is none, and `refusal` for a refusal."""
+        url = URL(f"{self._url.with_user(None)}/{path}", encoded=True)
+        content = None if body is None else json.dumps(body).encode()
+        try:
+            async with self._opened().request(method, url, data=content) as answer:
+                text = await answer.text(errors="replace")
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise failure(error, doing) from error
+        parsed = _parsed(text)
+        if answer.status >= HTTPStatus.BAD_REQUEST:
+            said = parsed.get("message") if isinstance(parsed, dict) else None
+            raise refusal(answer.status, said or answer.reason or "no reason", doing)
+        if parsed is None:
+            raise Fatal(f"registry: {doing}: an answer that is not JSON", "see [registry] url")
+        return parsed
 
-
-def _tls_properties(settings: TlsSettings) -> dict[str, object]:
-    # Says what is wrong with a file; the client's own words do not name it.
-    tls.client_context(settings, "registry")
-    found = {
-        "ssl.ca.location": tls.authorities(settings),
-        "ssl.certificate.location": settings.cert_file,
-        "ssl.key.location": settings.key_file,
-    }
-    return {name: str(file) for name, file in found.items() if file is not None}
+    def _opened(self) -> aiohttp.ClientSession:
+        """The connections, made at the first call: they belong to the event loop that runs then."""
+        if self._session is None:
+            settings = self._settings
+            context = tls.client_context(settings.tls, "registry") if settings.tls.enabled else True
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(ssl=context),
+                timeout=aiohttp.ClientTimeout(total=settings.request_timeout_seconds),
+                auth=_login(settings, self._url),
+                headers={"Accept": f"{_JSON}, application/json", "Content-Type": _JSON},
+                trust_env=True,
+            )
+        return self._session
 
 
 class _Missing(Fatal):
     """What was asked for is not there."""
 
 
-async def _call(doing: str, call: Callable[[], Result], incompatible: str = "") -> Result:
-    try:
-        return await asyncio.to_thread(call)
-    except SchemaRegistryError as error:
-        if error.http_status_code == _INCOMPATIBLE and incompatible:
-            raise IncompatibleSchema(
-                f"the new schema of subject {incompatible} would break its consumers",
-                "undo the table's change, or let consumers catch up and delete the subject",
-            ) from error
-        if error.http_status_code == _MISSING:
-            raise _Missing(f"registry: {doing}: not there", "see [registry] url") from error
-        raise failure(error, doing) from error
-    except httpx.HTTPError as error:
-        raise failure(error, doing) from error
+class _Conflict(Fatal):
+    """The registry does not allow it."""
 
 
-def _parsed(found: RegistrySchema) -> Schema:
+def _base(text: str) -> URL:
+    with suppress(ValueError):
+        url = URL(text.rstrip("/"))
+        if url.scheme in ("http", "https") and url.host:
+            return url
+    # It is not quoted: it could hold a password.
+    raise ConfigurationError("registry: `url` is no http or https URL", "see [registry] url")
+
+
+def _login(settings: RegistrySettings, url: URL) -> aiohttp.BasicAuth | None:
+    if settings.username:
+        password = settings.password.get_secret_value() if settings.password else ""
+        return aiohttp.BasicAuth(settings.username, password, "utf-8")
+    return aiohttp.BasicAuth.from_url(url, encoding="utf-8")
+
+
+def _quoted(subject: str) -> str:
+    return quote(subject, safe="")
+
+
+def _subject(subject: str) -> str:
+    return f"subjects/{_quoted(subject)}"
+
+
+def _body(schema: str) -> Mapping[str, str]:
+    return {"schema": schema}
+
+
+def _parsed(text: str) -> Any:
+    """The JSON value of a text; None where it is none."""
     try:
-        return cast("Schema", json.loads(found.schema_str or ""))
-    except ValueError as error:
-        raise Fatal("registry: a schema that is not JSON") from error
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def _id(answer: Any, doing: str) -> int:
+    match answer:
+        case {"id": int(found)}:
+            return found
+    raise Fatal(f"registry: {doing}: an answer without an id", "see [registry] url")
+
+
+def _schema(answer: Any, doing: str) -> Schema:
+    match answer:
+        case {"schema": str(text)} if (found := _parsed(text)) is not None:
+            return cast("Schema", found)
+    raise Fatal(f"registry: {doing}: a schema that is not JSON", "see [registry] url")
