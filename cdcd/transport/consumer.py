@@ -43,8 +43,10 @@ Result = TypeVar("Result")
 # How often the group is told how far its partitions are.
 COMMIT_SECONDS = 1.0
 
-# What the client keeps fetched ahead; together with the callers' own limits this bounds memory.
-PREFETCH_RECORDS = 20_000
+# What the client keeps fetched ahead; together with the callers' own limits this bounds memory. The
+# records are of each partition, and each takes 400 bytes beside its own; a fetch's are compressed.
+PREFETCH_RECORDS = 5_000
+FETCH_BYTES_MAX = 256 * 1024
 PREFETCH_KIB_MAX = 8 * 1024
 QUEUE_LOOK_MS = 20
 
@@ -89,6 +91,7 @@ class ChangeConsumer:
                 "enable.partition.eof": True,
                 "fetch.wait.max.ms": 100,
                 "fetch.error.backoff.ms": 100,
+                "fetch.message.max.bytes": FETCH_BYTES_MAX,
                 "queued.min.messages": PREFETCH_RECORDS,
                 "queued.max.messages.kbytes": PREFETCH_KIB_MAX,
                 # Where so much was fetched ahead, how soon it is looked at again whether there is
