@@ -55,6 +55,11 @@ RawRow = tuple[bytes | None, ...]
 # connection's come without the driver's own base.
 _FAILURES = (DriverException, NoHostAvailable, ErrorMessage, ConnectionException)
 
+# How often a silent connection is asked whether it is still one, and for how long it may not
+# answer. The driver's own half a minute each is a minute in which a half-open one takes every read.
+HEARTBEAT_SECONDS = 5
+HEARTBEAT_ANSWER_SECONDS = 5
+
 # The execution profile of raw reads.
 _RAW = "raw"
 
@@ -280,6 +285,8 @@ def _cluster(settings: ScyllaSettings, policy: OwnersFirst) -> Cluster:
         ssl_context=tls.client_context(settings.tls, "scylla") if settings.tls.enabled else None,
         connect_timeout=settings.connect_timeout_seconds,
         control_connection_timeout=settings.connect_timeout_seconds,
+        idle_heartbeat_interval=HEARTBEAT_SECONDS,
+        idle_heartbeat_timeout=HEARTBEAT_ANSWER_SECONDS,
         # The catalog is read by queries of our own; the driver's copy would cost a scan per DDL.
         schema_metadata_enabled=False,
         token_metadata_enabled=True,

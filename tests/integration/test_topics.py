@@ -129,8 +129,8 @@ async def test_starts_and_ends(settings: KafkaSettings, name: str) -> None:
 
 
 async def test_a_new_client_finds_offsets_at_once(settings: KafkaSettings, name: str) -> None:
-    """librdkafka loses a question of a new client now and then (one of fifty), and asks it again
-    after three seconds; a worker that starts has to wait for none of them.
+    """One new client of fifty loses its first question and asks it again after three seconds, if
+    librdkafka is left to itself; a worker that starts has to wait for none.
     """
     await Topics(settings).make_change_topic(name)
 
