@@ -5,6 +5,7 @@ they are asked for once and kept. Nothing is tried again here; callers do that o
 their own limits.
 """
 
+import base64
 import json
 from collections.abc import Mapping
 from contextlib import suppress
@@ -185,8 +186,11 @@ class Registry:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(ssl=context),
                 timeout=aiohttp.ClientTimeout(total=settings.request_timeout_seconds),
-                auth=_login(settings, self._url),
-                headers={"Accept": f"{_JSON}, application/json", "Content-Type": _JSON},
+                headers={
+                    "Accept": f"{_JSON}, application/json",
+                    "Content-Type": _JSON,
+                    **_login(settings, self._url),
+                },
                 trust_env=True,
             )
         return self._session
@@ -209,11 +213,16 @@ def _base(text: str) -> URL:
     raise ConfigurationError("registry: `url` is no http or https URL", "see [registry] url")
 
 
-def _login(settings: RegistrySettings, url: URL) -> aiohttp.BasicAuth | None:
+def _login(settings: RegistrySettings, url: URL) -> dict[str, str]:
+    """The header that says who asks, where that is known."""
+    user, password = url.user, url.password or ""
     if settings.username:
+        user = settings.username
         password = settings.password.get_secret_value() if settings.password else ""
-        return aiohttp.BasicAuth(settings.username, password, "utf-8")
-    return aiohttp.BasicAuth.from_url(url, encoding="utf-8")
+    if user is None:
+        return {}
+    shown = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return {"Authorization": f"Basic {shown}"}
 
 
 def _quoted(subject: str) -> str:
