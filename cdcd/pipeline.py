@@ -192,8 +192,8 @@ async def _run_source(worker: _Worker, start: Start) -> None:
 
         await supervised(once, "source", board)
     finally:
-        await session.close()
-        await registry.close()
+        async with registry:
+            await session.close()
 
 
 def _wants_full_rows(settings: Settings, table: str) -> bool:

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic_settings import EnvSettingsSource
 
 from cdcd.config.settings import Settings
+from cdcd.model.errors import ConfigurationError
 
 # Variables that begin like settings and are none.
 NOT_SETTINGS = frozenset({"CDCD_CONFIG"})
@@ -53,7 +54,14 @@ def file_of(named: Path | None) -> Path | None:
     is there.
     """
     # Not Path.is_file: it raises in a folder that this user may not enter, such as another's home.
-    return FILE if named is None and os.path.isfile(FILE) else named  # noqa: PTH113
+    if named is not None or not os.path.isfile(FILE):  # noqa: PTH113
+        return named
+    if FILE.stat().st_uid not in (0, os.geteuid()):
+        # Somebody may have laid it there to be sent the passwords of the environment.
+        raise ConfigurationError(
+            f"{FILE} in this folder belongs to another user", "if it is meant, name it with -c"
+        )
+    return FILE
 
 
 def variable(name: str) -> str:

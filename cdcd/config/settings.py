@@ -5,6 +5,7 @@ A field's description is one sentence on what it is and what goes wrong; `docs/C
 from them. Units are in the names.
 """
 
+import os
 import socket
 import tomllib
 from pathlib import Path
@@ -103,7 +104,7 @@ class RegistrySettings(Section):
     """How to reach the schema registry."""
 
     url: str = "http://127.0.0.1:8081"
-    """Base URL, to which `/subjects` is added."""
+    """Base URL, to which `/subjects` is added; several, separated by commas, are tried in turn."""
     username: str | None = None
     """User for basic authentication."""
     password: SecretStr | None = None
@@ -367,7 +368,7 @@ def load(
     left out of the message: one of them could be a password. None reads no file; which one counts
     where none is named is said by `origin.file_of`.
     """
-    if file is not None and not file.is_file():
+    if file is not None and not os.path.isfile(file):  # noqa: PTH113  Path's own may raise
         raise ConfigurationError(f"no settings file at {file}", "-c takes a TOML file")
     given: dict[str, Any] = {**(flags or {}), "_file": file, "_look_up": look_up}
     try:

@@ -52,7 +52,8 @@ WHERE target_schema = $1 AND target_table = $2
   AND (source_columns, dropped_columns) IS DISTINCT FROM ($3::text[], $4::text[])
 """
 
-# How a target that somebody dropped is had again, and whole.
+# How a target that somebody dropped is had again, and whole. By itself it is not made again: it
+# would lack what was applied before.
 _GONE = (
     "delete its row from cdcd.targets, which has it made again, and `cdcd backfill` the table; "
     "or leave the table out of the pipeline"
@@ -112,12 +113,14 @@ async def prepare_targets(pool: Pool, table: TableSpec, place: Place) -> Prepare
         raise _refused(table, error.faults) from error
     async with pool.transaction() as connection:
         await _lock(connection)
-        claims = [await _claim(connection, place, table, target) for target in targets.all]
-        known = claims[0].known
-        await _require_made(connection, table, [c.target for c in claims if not c.is_new])
         new = await _new_columns(connection, targets)
         if place.settings.policy == "ignore":
             targets = mapped(table, place.schema, replace(options, excluded=options.excluded | new))
+        claims = [await _claim(connection, place, table, target) for target in targets.all]
+        known = claims[0].known
+        for claim in claims:
+            if not claim.is_new and not await _is_there(connection, claim.target):
+                raise TableStopped(table.full_name, f"{claim.target.quoted} is gone", _GONE)
         faults, notes = judged(table, place.settings.policy, new, known)
         for target in targets.all:
             faults += await _prepare(connection, targets, target, place.settings.policy)
@@ -181,8 +184,8 @@ async def _claimed(
                 " already"
             )
             continue
-        if await connection.fetchrow(RELATION, target.schema, target.name) is None:
-            faults.append(f"{target.quoted} is gone")
+        if not await _is_there(connection, target):
+            faults.append(f"{target.quoted} is gone: {_GONE}")
         if not target.is_static:
             known = Known(tuple(owner["source_columns"]), tuple(owner["dropped_columns"]))
     return known, faults
@@ -191,19 +194,6 @@ async def _claimed(
 def _claim_of(table: TableSpec, target: Target) -> str:
     # Rows and static rows are compared with the source apart, so each has a name of its own.
     return f"{table.full_name} (static)" if target.is_static else table.full_name
-
-
-async def check_targets(pool: Pool, table: TableSpec, targets: Targets) -> None:
-    """Raise TableStopped where a target that was made is gone."""
-    async with pool.connection() as connection:
-        await _require_made(connection, table, targets.all)
-
-
-async def _require_made(connection: Connection, table: TableSpec, made: Sequence[Target]) -> None:
-    """Raise TableStopped where one is gone: made again, it would lack what was applied before."""
-    for target in made:
-        if await connection.fetchrow(RELATION, target.schema, target.name) is None:
-            raise TableStopped(table.full_name, f"{target.quoted} is gone", _GONE)
 
 
 def judged(
@@ -344,6 +334,10 @@ async def _remember(connection: Connection, targets: Targets, known: Known) -> N
     dropped = sorted({*known.dropped, *known.columns} - now)
     rows = targets.rows
     await connection.execute(_REMEMBER, rows.schema, rows.name, sorted(now), dropped)
+
+
+async def _is_there(connection: Connection, target: Target) -> bool:
+    return await connection.fetchrow(RELATION, target.schema, target.name) is not None
 
 
 async def _exists(connection: Connection, expression: str, name: str) -> bool:

@@ -34,7 +34,7 @@ from cdcd.sink.merge import BadValue
 from cdcd.sink.offsets import OffsetsMoved
 from cdcd.sink.pool import Rejected, TargetBroken
 from cdcd.sink.refusals import Refusals
-from cdcd.sink.schema import Place, check_targets, prepare_targets
+from cdcd.sink.schema import Place, prepare_targets
 from cdcd.sink.target import Targets
 from cdcd.sink.tools import Tools
 from cdcd.sink.turns import NotYet, Turn, Turns, Void
@@ -138,9 +138,7 @@ class Table:
         if not self._comeback.is_due(self.name):
             return False
         try:
-            if self._targets is not None and self._spec is not None:
-                await check_targets(self._tools.pool, self._spec, self._targets)
-                self._spec = None  # the target is compared anew
+            self._spec = None  # the target is compared anew
             await self._follow_schema()
         except TableStopped as error:
             self.stop(error)

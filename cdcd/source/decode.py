@@ -326,7 +326,8 @@ class LogDecoder:
             raise TableStopped(
                 self._table.full_name,
                 "its log has a row without a clustering key: was a key column renamed?",
-                "begin it anew: take it out of the pipeline, delete its target, and add it again",
+                "begin it anew: take it out of the pipeline, delete its target and that one's row "
+                "in cdcd.targets, and add it again",
                 needs_snapshot=True,
             )
 

@@ -35,6 +35,7 @@ from cassandra.cluster import Session as DriverSession
 from cassandra.connection import ConnectionException
 from cassandra.cqltypes import BytesType
 from cassandra.metadata import Murmur3Token
+from cassandra.policies import ExponentialReconnectionPolicy
 from cassandra.protocol import ErrorMessage, ProtocolHandler, SyntaxException
 from cassandra.query import (
     BoundStatement,
@@ -58,7 +59,9 @@ _FAILURES = (DriverException, NoHostAvailable, ErrorMessage, ConnectionException
 # How often a silent connection is asked whether it is still one, and for how long it may not
 # answer. The driver's own half a minute each is a minute in which a half-open one takes every read.
 HEARTBEAT_SECONDS = 5
-HEARTBEAT_ANSWER_SECONDS = 5
+HEARTBEAT_ANSWER_SECONDS = 10
+# How long a node that was away is left alone at most; the driver's own is ten minutes.
+RECONNECT_SECONDS_MAX = 10.0
 
 # The execution profile of raw reads.
 _RAW = "raw"
@@ -287,6 +290,7 @@ def _cluster(settings: ScyllaSettings, policy: OwnersFirst) -> Cluster:
         control_connection_timeout=settings.connect_timeout_seconds,
         idle_heartbeat_interval=HEARTBEAT_SECONDS,
         idle_heartbeat_timeout=HEARTBEAT_ANSWER_SECONDS,
+        reconnection_policy=ExponentialReconnectionPolicy(1.0, RECONNECT_SECONDS_MAX),
         # The catalog is read by queries of our own; the driver's copy would cost a scan per DDL.
         schema_metadata_enabled=False,
         token_metadata_enabled=True,

@@ -15,8 +15,8 @@ def check_evolution(old: TableSpec, new: TableSpec) -> None:
     if why:
         name = new.full_name
         hint = (
-            f"begin it anew: cdcd tables remove {name}, delete its topic, its subjects and its"
-            f" target, then cdcd tables add {name}"
+            f"begin it anew: cdcd tables remove {name}, delete its topic, its subjects, its"
+            f" target and that one's row in cdcd.targets, then cdcd tables add {name}"
         )
         raise TableStopped(name, why, hint, needs_snapshot=True)
 

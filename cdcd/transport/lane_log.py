@@ -171,9 +171,12 @@ class LaneLog:
             ends = await self._topics.ends((self._topic, lane) for lane in restoring.lanes)
             restoring.ends = {lane: end for (_, lane), end in ends.items()}
         if restoring.is_complete:
+            # In a thread, for lanes of many tables keep it busy for seconds. Nothing is consumed
+            # meanwhile, so nothing is revoked either.
+            assignment = await asyncio.to_thread(restoring.assignment, self._worker.lanes)
             self._restoring = None
             self._requests.clear()
-            self._assignment = restoring.assignment(self._worker.lanes)
+            self._assignment = assignment
 
     async def _wait_for_open_transactions(self, restoring: Restoring) -> None:
         """Return when the group has no offsets of open transactions for the lanes.
@@ -198,9 +201,10 @@ class LaneLog:
         ends = await self._topics.ends((self._topic, lane) for lane in lanes)
         restoring = Restoring(lanes, {lane: end for (_, lane), end in ends.items()})
         await asyncio.to_thread(read_to_ends, self._settings, self._topic, restoring)
+        found = await asyncio.to_thread(restoring.assignment, self._worker.lanes)
         if self._assignment is not assignment:
             raise LanesLost
-        return restoring.assignment(self._worker.lanes)
+        return found
 
     async def assigned(self) -> Assignment:
         """Wait for the assignment that is in force."""

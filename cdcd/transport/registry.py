@@ -12,6 +12,7 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Self, cast
 from urllib.parse import quote
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from yarl import URL
@@ -33,7 +34,8 @@ def failure(error: aiohttp.ClientError | TimeoutError, doing: str) -> CdcdError:
     """What a failed connection means; `doing` is what was tried, in the words of a sentence."""
     reason = str(error) or type(error).__name__
     if isinstance(error, aiohttp.ClientSSLError) or "[SSL" in reason:
-        return tls.refusal(reason, "registry", "registry")
+        # What OpenSSL said: the client's own words have the host's name among them.
+        return tls.refusal(str(error.__cause__ or reason), "registry", "registry")
     return Transient(f"registry: {doing}: {reason}")
 
 
@@ -63,7 +65,7 @@ class Registry:
 
     def __init__(self, settings: RegistrySettings) -> None:
         self._settings = settings
-        self._url = _base(settings.url)
+        self._urls = [_base(part) for part in settings.url.split(",")]
         self._session: aiohttp.ClientSession | None = None
         self._ids: dict[tuple[str, str], int] = {}
         self._schemas: dict[int, Schema] = {}
@@ -77,9 +79,9 @@ class Registry:
 
     async def close(self) -> None:
         """Give the connections back."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
     async def register(self, subject: str, schema: Schema) -> int:
         """The id of the schema, registered under the subject, which is made BACKWARD compatible.
@@ -144,6 +146,8 @@ class Registry:
             numbers = await self._ask(doing, "GET", versions)
         except _Missing:
             return []
+        if not isinstance(numbers, list) or not all(isinstance(n, int) for n in numbers):
+            raise Fatal(f"registry: {doing}: an answer that is no list", "see [registry] url")
         newest = sorted(numbers, reverse=True)[:VERSIONS_MAX]
         answers = [await self._ask(doing, "GET", f"{versions}/{number}") for number in newest]
         return [_schema(answer, doing) for answer in answers]
@@ -162,16 +166,38 @@ class Registry:
     async def _ask(
         self, doing: str, method: str, path: str, body: Mapping[str, str] | None = None
     ) -> Any:
-        """The answer's JSON. Raises Fatal where it is none, and `refusal` for a refusal."""
-        url = URL(f"{self._url.with_user(None)}/{path}", encoded=True)
+        """The answer's JSON, of the first registry that has one. Raises Fatal where it is none, and
+        `refusal` for a refusal.
+        """
+        *others, last = self._urls
+        for base in others:
+            with suppress(Transient):
+                return await self._ask_one(base, doing, method, path, body)
+        return await self._ask_one(last, doing, method, path, body)
+
+    async def _ask_one(
+        self, base: URL, doing: str, method: str, path: str, body: Mapping[str, str] | None
+    ) -> Any:
+        url = URL(f"{base.with_user(None)}/{path}", encoded=True)
         content = None if body is None else json.dumps(body).encode()
+        headers = _login(self._settings, base)
         try:
-            async with self._opened().request(method, url, data=content) as answer:
+            async with self._opened().request(
+                method,
+                url,
+                data=content,
+                headers=headers,
+                proxy=_proxy(base),
+                # A POST that is sent elsewhere would become a GET.
+                allow_redirects=False,
+            ) as answer:
                 text = await answer.text(errors="replace")
+        except (aiohttp.InvalidURL, UnicodeError) as error:
+            raise _not_a_url() from error
         except (aiohttp.ClientError, TimeoutError) as error:
             raise failure(error, doing) from error
         parsed = _parsed(text)
-        if answer.status >= HTTPStatus.BAD_REQUEST:
+        if answer.status >= HTTPStatus.MULTIPLE_CHOICES:
             said = parsed.get("message") if isinstance(parsed, dict) else None
             raise refusal(answer.status, said or answer.reason or "no reason", doing)
         if parsed is None:
@@ -182,16 +208,11 @@ class Registry:
         """The connections, made at the first call: they belong to the event loop that runs then."""
         if self._session is None:
             settings = self._settings
-            context = tls.client_context(settings.tls, "registry") if settings.tls.enabled else True
+            context = tls.client_context(settings.tls, "registry")
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(ssl=context),
                 timeout=aiohttp.ClientTimeout(total=settings.request_timeout_seconds),
-                headers={
-                    "Accept": f"{_JSON}, application/json",
-                    "Content-Type": _JSON,
-                    **_login(settings, self._url),
-                },
-                trust_env=True,
+                headers={"Accept": f"{_JSON}, application/json", "Content-Type": _JSON},
             )
         return self._session
 
@@ -206,11 +227,21 @@ class _Conflict(Fatal):
 
 def _base(text: str) -> URL:
     with suppress(ValueError):
-        url = URL(text.rstrip("/"))
+        url = URL(text.strip().rstrip("/"))
         if url.scheme in ("http", "https") and url.host:
             return url
+    raise _not_a_url()
+
+
+def _not_a_url() -> ConfigurationError:
     # It is not quoted: it could hold a password.
-    raise ConfigurationError("registry: `url` is no http or https URL", "see [registry] url")
+    return ConfigurationError("registry: `url` is no http or https URL", "see [registry] url")
+
+
+def _proxy(url: URL) -> str | None:
+    # Not aiohttp's own way, by which the login of a netrc would be shown to the registry too.
+    host = url.host or ""
+    return None if proxy_bypass(host) else getproxies().get(url.scheme)
 
 
 def _login(settings: RegistrySettings, url: URL) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """The command line: help, mistakes, and how failures end."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -218,6 +219,20 @@ def test_a_broken_file_of_the_working_folder_is_named(capsys: Capture, text: str
     Path("cdcd.toml").write_text(text)
     assert main(["check"]) == 2
     assert "cdcd.toml" in capsys.readouterr().err
+
+
+def test_a_file_that_another_user_laid_there_is_not_read(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It could have the passwords of the environment sent to servers of its own."""
+    Path("cdcd.toml").write_text("name = 'theirs'")
+    if os.getuid() == 0:
+        os.chown("cdcd.toml", 12345, -1)
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    assert main(["config"]) == 2
+    assert "belongs to another user" in capsys.readouterr().err
+    monkeypatch.setenv("CDCD_CONFIG", "cdcd.toml")
+    assert _name_and_origin(capsys)["value"] == "theirs"
 
 
 def test_config_for_people_lists_the_same(capsys: Capture) -> None:

@@ -82,7 +82,8 @@ def test_rows_whose_key_column_was_renamed(operation: int, key: dict[str, None])
     assert error.message == f"ks.t: {RENAMED}"
     assert error.table == "ks.t"
     assert error.hint == (
-        "begin it anew: take it out of the pipeline, delete its target, and add it again"
+        "begin it anew: take it out of the pipeline, delete its target and that one's row in"
+        " cdcd.targets, and add it again"
     )
     assert error.needs_snapshot
 

@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -119,6 +120,47 @@ async def test_the_login_is_shown(place: str) -> None:
             await registry.ping()
     expected = base64.b64encode("u:p:ä".encode()).decode()
     assert told.asked == [("GET", "/subjects", f"Basic {expected}")]
+
+
+async def test_no_other_login_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands in a netrc is for others."""
+    file = tmp_path / "netrc"
+    file.write_text("default login u password secret")
+    monkeypatch.setenv("NETRC", str(file))
+    with registry_that_says(200, []) as (url, told):
+        async with Registry(RegistrySettings(url=url)) as registry:
+            await registry.ping()
+        async with Registry(RegistrySettings(url=url, username="own")) as registry:
+            await registry.ping()
+    expected = base64.b64encode(b"own:").decode()
+    assert told.asked == [("GET", "/subjects", ""), ("GET", "/subjects", f"Basic {expected}")]
+
+
+async def test_the_next_registry_is_asked() -> None:
+    """One that is away, or busy, is passed over; one that refuses is not."""
+    with (
+        registry_that_says(503, {}) as (busy, _),
+        registry_that_says(404, {"message": "none"}) as (last, told),
+    ):
+        urls = f"http://127.0.0.1:1, {busy}, {last}, http://127.0.0.1:2"
+        async with Registry(RegistrySettings(url=urls)) as registry:
+            assert await registry.latest("s") is None
+    assert len(told.asked) == 1
+
+
+async def test_being_sent_elsewhere_is_a_refusal() -> None:
+    """A schema that is to be registered would be asked for there instead."""
+    with registry_that_says(301, {"message": "over there"}) as (url, _):
+        async with Registry(RegistrySettings(url=url)) as registry:
+            with pytest.raises(Fatal, match=r"over there \(HTTP 301\)"):
+                await registry.latest("s")
+
+
+async def test_a_host_that_cannot_be() -> None:
+    """Which is seen when it is asked for."""
+    async with Registry(RegistrySettings(url=f"http://{'a' * 64}.example:1")) as registry:
+        with pytest.raises((ConfigurationError, Transient)):
+            await registry.ping()
 
 
 async def test_an_answer_that_does_not_come() -> None:
