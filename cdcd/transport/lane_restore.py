@@ -22,7 +22,7 @@ from cdcd.transport.lane_records import (
     request_of_key,
     table_of_key,
 )
-from cdcd.transport.topic_reader import TopicReader
+from cdcd.transport.topic_reader import TopicReader, keep_newest
 
 
 @dataclass
@@ -46,11 +46,8 @@ class Restoring:
         )
 
     def take(self, lane: int, key: bytes, value: bytes | None) -> None:
-        """Take a record in: a value replaces the one before, a tombstone removes it."""
-        if value is None:
-            self.newest.pop((lane, key), None)
-        else:
-            self.newest[lane, key] = value
+        """Take a record in."""
+        keep_newest(self.newest, (lane, key), value)
 
     def assignment(self, lanes: int) -> Assignment:
         """All of it; `lanes` is how many the pipeline has. Raises ConfigurationError for a record

@@ -20,7 +20,10 @@ from yarl import URL
 from cdcd.config.settings import RegistrySettings
 from cdcd.model.errors import CdcdError, ConfigurationError, Fatal, Transient
 from cdcd.ops import tls
+from cdcd.ops.logs import get_logger
 from cdcd.transport.schema import Schema
+
+log = get_logger()
 
 # Versions of a subject that are looked through for what its table was before.
 VERSIONS_MAX = 50
@@ -30,7 +33,7 @@ _REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _BUSY = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 
 
-def failure(error: aiohttp.ClientError | TimeoutError, doing: str) -> CdcdError:
+def _failure(error: aiohttp.ClientError | TimeoutError, doing: str) -> CdcdError:
     """What a failed connection means; `doing` is what was tried, in the words of a sentence."""
     reason = str(error) or type(error).__name__
     if isinstance(error, aiohttp.ClientSSLError) or "[SSL" in reason:
@@ -39,7 +42,7 @@ def failure(error: aiohttp.ClientError | TimeoutError, doing: str) -> CdcdError:
     return Transient(f"registry: {doing}: {reason}")
 
 
-def refusal(status: int, said: str, doing: str) -> CdcdError:
+def _refusal(status: int, said: str, doing: str) -> CdcdError:
     """What an answer other than success means."""
     message = f"registry: {doing}: {said} (HTTP {status})"
     if status in _REFUSED:
@@ -100,7 +103,9 @@ class Registry:
             self._backward.add(subject)
         doing = f"registering a schema of {subject}"
         try:
-            answer = await self._ask(doing, "POST", f"{_subject(subject)}/versions", _body(text))
+            answer = await self._ask(
+                doing, "POST", f"{_subject(subject)}/versions", {"schema": text}
+            )
         except _Conflict as error:
             raise IncompatibleSchema(
                 f"the new schema of subject {subject} would break its consumers",
@@ -133,7 +138,7 @@ class Registry:
         """Whether one of the subject's versions is this schema."""
         doing = f"looking for a schema of {subject}"
         try:
-            await self._ask(doing, "POST", _subject(subject), _body(json.dumps(schema)))
+            await self._ask(doing, "POST", _subject(subject), {"schema": json.dumps(schema)})
         except _Missing:
             return False
         return True
@@ -166,13 +171,15 @@ class Registry:
     async def _ask(
         self, doing: str, method: str, path: str, body: Mapping[str, str] | None = None
     ) -> Any:
-        """The answer's JSON, of the first registry that has one. Raises Fatal where it is none, and
-        `refusal` for a refusal.
+        """The answer's JSON, of the first registry that is there. Raises Fatal where it is none,
+        and what a refusal means.
         """
         *others, last = self._urls
         for base in others:
-            with suppress(Transient):
+            try:
                 return await self._ask_one(base, doing, method, path, body)
+            except Transient as error:
+                log.debug("the next registry is asked", exc_info=error)
         return await self._ask_one(last, doing, method, path, body)
 
     async def _ask_one(
@@ -195,11 +202,11 @@ class Registry:
         except (aiohttp.InvalidURL, UnicodeError) as error:
             raise _not_a_url() from error
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise failure(error, doing) from error
+            raise _failure(error, doing) from error
         parsed = _parsed(text)
         if answer.status >= HTTPStatus.MULTIPLE_CHOICES:
             said = parsed.get("message") if isinstance(parsed, dict) else None
-            raise refusal(answer.status, said or answer.reason or "no reason", doing)
+            raise _refusal(answer.status, said or answer.reason or "no reason", doing)
         if parsed is None:
             raise Fatal(f"registry: {doing}: an answer that is not JSON", "see [registry] url")
         return parsed
@@ -262,10 +269,6 @@ def _quoted(subject: str) -> str:
 
 def _subject(subject: str) -> str:
     return f"subjects/{_quoted(subject)}"
-
-
-def _body(schema: str) -> Mapping[str, str]:
-    return {"schema": schema}
 
 
 def _parsed(text: str) -> Any:

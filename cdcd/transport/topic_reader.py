@@ -39,6 +39,16 @@ class Found(NamedTuple):
         return None if self.record is None else self.record.value()
 
 
+def keep_newest(
+    kept: dict[tuple[int, bytes], bytes], place: tuple[int, bytes], value: bytes | None
+) -> None:
+    """Take a record in as compaction does: it replaces the one before, a tombstone removes it."""
+    if value is None:
+        kept.pop(place, None)
+    else:
+        kept[place] = value
+
+
 class TopicReader:
     """Reads partitions of one topic; for one thread. Every call raises Transient or Fatal."""
 
@@ -127,11 +137,7 @@ class TopicReader:
         """The last value of each partition's keys before its end, but for those deleted since."""
         kept: dict[tuple[int, bytes], bytes] = {}
         for found in self.to_ends():
-            place = found.partition, found.key
-            if found.value is None:
-                kept.pop(place, None)
-            else:
-                kept[place] = found.value
+            keep_newest(kept, (found.partition, found.key), found.value)
         return kept
 
     def to_ends(self) -> Iterator[Found]:
