@@ -9,6 +9,7 @@ import os
 import random
 import secrets
 import socket
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from stackd.errors import StackError
 from stackd.procs import Proc
 
 STATE_FILE = "state.json"
+_SAVING = threading.Lock()
 PORT_NAMES = (
     *("postgres", "kafka", "kafka_controller", "kafka_behind", "kafka_proxy"),
     *("registry", "scylla", "scylla_storage"),
@@ -52,10 +54,12 @@ class State:
 
     def save(self) -> None:
         """Write it down for the next command."""
-        raw = asdict(self)
-        del raw["folder"]
-        raw["postgres_home"] = str(self.postgres_home) if self.postgres_home else None
-        write_private(self.folder / STATE_FILE, json.dumps(raw, indent=1) + "\n")
+        # Servers start side by side, and each is saved: the last one saved has to know of all.
+        with _SAVING:
+            raw = asdict(self)
+            del raw["folder"]
+            raw["postgres_home"] = str(self.postgres_home) if self.postgres_home else None
+            write_private(self.folder / STATE_FILE, json.dumps(raw, indent=1) + "\n")
 
 
 def create(folder: Path, *, auth: bool, tls: bool) -> State:
