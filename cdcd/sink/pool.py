@@ -67,6 +67,16 @@ class Connection(_Connection):
         self.staging: OrderedDict[Hashable, str] = OrderedDict()
         self.staging_numbers = count(1)
 
+    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the driver's
+        """Close the connection; one that the server has ended before is closed.
+
+        The pool closes one of an older login in a task that nobody waits for, just when Vault may
+        take that login away.
+        """
+        # What fails in closing makes the driver drop the connection.
+        with suppress(*_DRIVER_ERRORS):
+            await super().close(timeout=timeout)
+
 
 class Rejected(CdcdError):
     """PostgreSQL refuses a value of the batch; `refusal` says why, without the value."""
@@ -141,7 +151,7 @@ def _reported(error: asyncpg.PostgresError) -> CdcdError:
             "if this is PgBouncer in transaction mode: set `transaction_pooling` in [postgres]",
         )
     kind, reason = meaning_of(error.sqlstate)
-    condition = _words(type(error).__name__)
+    condition = re.sub(r"(?<!^)(?=[A-Z])", " ", type(error).__name__.removesuffix("Error")).lower()
     if kind is Kind.REJECTED:
         # Names of the schema only: the message and the details quote values.
         names = (getattr(error, name, None) for name in ("constraint_name", "column_name"))
@@ -149,10 +159,6 @@ def _reported(error: asyncpg.PostgresError) -> CdcdError:
     said = error.args[0] if error.args else condition
     hint = "see [postgres] in the settings" if kind is Kind.CONFIGURATION else ""
     return _ERRORS[kind](f"PostgreSQL: {said} (SQLSTATE {error.sqlstate})", hint)
-
-
-def _words(name: str) -> str:
-    return re.sub(r"(?<!^)(?=[A-Z])", " ", name.removesuffix("Error")).lower()
 
 
 @contextmanager

@@ -1,11 +1,13 @@
 """What is away is waited for, what cannot be stops its table alone, and nothing is lost."""
 
 import asyncio
+import gc
 import secrets
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -15,6 +17,7 @@ from confluent_kafka.admin import AdminClient
 
 from cdcd.config.settings import PostgresSettings, RegistrySettings
 from cdcd.model.errors import CdcdError, ConfigurationError, Transient
+from cdcd.model.login import Login
 from cdcd.ops.board import Board
 from cdcd.ops.status import TableState
 from cdcd.sink.pool import Pool
@@ -83,6 +86,33 @@ async def test_connections_that_break_in_a_batch_lose_nothing(
             await connection.fetchval(kill, f"cdcd {feed.pipeline}")
             await asyncio.sleep(0.1)
         await eventually(lambda: count_of(feed), total)
+
+
+async def test_a_connection_of_an_older_login_may_be_gone(
+    feed: Feed, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With another login connections are made anew; that one broke before is not told."""
+    url = urlsplit(feed.postgres)
+    logins = [Login(url.username or "", url.password or "", number) for number in (1, 2)]
+    settings = PostgresSettings(dsn=feed.postgres, pool_connections_max=1)
+    async with Pool(settings, "cdcd test", lambda: logins[0]) as pool:
+        async with pool.connection() as connection:
+            before = await connection.fetchval("SELECT pg_backend_pid()")
+            transport = cast("Any", connection)._transport
+        transport.get_extra_info("socket").shutdown(socket.SHUT_WR)
+        del logins[0]
+        async with pool.connection() as connection:
+            assert await connection.fetchval("SELECT pg_backend_pid()") != before
+        await eventually(_is_closing(transport), True)
+        gc.collect()
+    assert caplog.records == []
+
+
+def _is_closing(transport: asyncio.Transport) -> Callable[[], Awaitable[bool]]:
+    async def found() -> bool:
+        return transport.is_closing()
+
+    return found
 
 
 def _forgive_copy(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
