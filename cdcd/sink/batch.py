@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 from cdcd.model.change import ChangeEvent
 from cdcd.model.dead_letter import DeadLetter, Refusal
+from cdcd.sink.alone import lay_out_alone
 from cdcd.sink.merge import BadValue, merge
-from cdcd.sink.rows import Part, lay_out, request_of
+from cdcd.sink.rows import Part, joined, lay_out, request_of
 from cdcd.sink.sqlstates import UNSTORABLE
 from cdcd.sink.target import Targets
+from cdcd.transport.changes import Changes
 from cdcd.transport.lane_records import encode_request
 from cdcd.transport.records import Record
 
@@ -27,21 +29,18 @@ class Batch:
 
     targets: Targets
     records: Sequence[Record]
-    events: Sequence[ChangeEvent]
+    events: Changes
 
     def part(self, at: range) -> "Batch":
         """Some changes that follow on each other."""
-        within = slice(at.start, at.stop)
-        return Batch(self.targets, self.records[within], self.events[within])
+        return self._with(at)
 
     def without(self, ats: Iterable[int]) -> "Batch":
         """The changes but for some."""
-        left = sorted(set(range(len(self.events))).difference(ats))
-        return Batch(
-            self.targets,
-            [self.records[n] for n in left],
-            [self.events[n] for n in left],
-        )
+        return self._with(sorted(set(range(len(self.events))).difference(ats)))
+
+    def _with(self, places: Sequence[int]) -> "Batch":
+        return Batch(self.targets, [self.records[n] for n in places], self.events.take(places))
 
     def refused(self, at: int, refusal: Refusal, now_ms: int) -> Refused:
         """One change as a dead letter."""
@@ -71,10 +70,13 @@ class Laid:
 
 def lay(batch: Batch) -> Laid:
     """Merge a batch and lay it out. Raises BadValue."""
-    events = batch.events
-    effects = merge(batch.targets, events, [record.timestamp_ms for record in batch.records])
-    parts = lay_out(batch.targets, effects, events)
-    return Laid(parts, [events[at] for at in effects.refreshes], effects.expires_ms)
+    targets, events = batch.targets, batch.events
+    alone, places = lay_out_alone(targets, events)
+    left = {at: events[at] for at in places}
+    effects = merge(targets, left, [record.timestamp_ms for record in batch.records])
+    parts = lay_out(targets, effects, left)
+    unclear = [left[at] for at in effects.refreshes]
+    return Laid(joined(alone + parts) if alone else parts, unclear, effects.expires_ms)
 
 
 def lay_storable(batch: Batch, now_ms: int) -> tuple[Batch, Laid | None, list[Refused]]:

@@ -1,15 +1,27 @@
 """Records of one topic as changes, by the schemas that the registry holds."""
 
 from collections.abc import Sequence
+from itertools import groupby
 
-from cdcd.model.change import ChangeEvent
 from cdcd.model.errors import TableStopped
 from cdcd.model.table import TableSpec
 from cdcd.transport.avro import FRAME, MalformedRecord, schema_id_of
+from cdcd.transport.changes import Changes
 from cdcd.transport.record_reader import KeyReader, RecordReader, key_reader
 from cdcd.transport.records import Record
 from cdcd.transport.registry import Registry
 from cdcd.transport.schema import table_from_schema
+
+
+def is_applied(record: Record) -> bool:
+    """Whether it is a change to be applied: neither a tombstone, nor a late change, which the
+    refresh behind it overtakes.
+    """
+    return record.value is not None and record.key is not None and not record.is_late
+
+
+def _frames(record: Record) -> tuple[bytes, bytes]:
+    return (record.key or b"")[: FRAME.size], (record.value or b"")[: FRAME.size]
 
 
 class Decoder:
@@ -51,21 +63,19 @@ class Decoder:
         except MalformedRecord as error:
             raise self._foreign(record, error) from error
 
-    def decode(self, records: Sequence[Record]) -> list[ChangeEvent | None]:
-        """The change of each record, None for one that is not to be applied: a tombstone, or a late
-        change, which the refresh behind it overtakes. `learn` has seen the same records.
-        """
-        found: list[ChangeEvent | None] = []
-        for record in records:
-            key, value = record.key, record.value
-            if value is None or key is None or record.is_late:
-                found.append(None)
-                continue
+    def decode(self, records: Sequence[Record]) -> Changes:
+        """The changes of records that are to be applied. `learn` has seen the same records."""
+        found, first = Changes(), 0
+        # Of one pair of schemas after the other: in the order of the records.
+        for (key_frame, value_frame), alike in groupby(records, _frames):
+            part = list(alike)
             try:
-                row = self._keys[key[: FRAME.size]](key)
-                found.append(self._values[value[: FRAME.size]].change(row, value))
+                keys = self._keys[key_frame]([r.key or b"" for r in part])
+                values = [r.value or b"" for r in part]
+                found.extend(self._values[value_frame].changes(keys, values))
             except MalformedRecord as error:
-                raise self._foreign(record, error) from error
+                raise self._foreign(records[first + error.at], error) from error
+            first += len(part)
         return found
 
     def _foreign(self, record: Record, error: Exception) -> TableStopped:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from cdcd.model.change import ChangeEvent, Operation
+from cdcd.model.change import Operation
 from cdcd.model.dead_letter import DeadLetter, Refusal, State
 from cdcd.sink.batch import Batch, Refused
 from cdcd.sink.pool import Connection
@@ -118,16 +118,18 @@ async def close(
     """Close what waits for rows that this batch has read anew: they are applied now, or, where
     they are among the dead, refused again. `names` are those of pipeline and topic.
     """
-    refused = {(r.letter.partition, r.letter.offset) for r in dead}
-    again = [(r.letter.partition, r.letter.offset, r.event, State.SUPERSEDED) for r in dead]
-    applied = [
-        (record.partition.number, record.offset, event, State.REPLAYED)
-        for record, event in zip(batch.records, batch.events, strict=True)
-        if _is_refresh(event) and (record.partition.number, record.offset) not in refused
-    ]
-    found = [*applied, *(r for r in again if _is_refresh(r[2]))]
-    if not found or not await connection.fetchval(_WAITING, *names):
+    read = [at for at, op in enumerate(batch.events.operations) if op in _REFRESHES]
+    again = [r for r in dead if r.event.op in _REFRESHES]
+    if not (read or again) or not await connection.fetchval(_WAITING, *names):
         return
+    refused = {(r.letter.partition, r.letter.offset) for r in dead}
+    places = [(batch.records[at].partition.number, batch.records[at].offset) for at in read]
+    found = [
+        (*place, batch.events[at], State.REPLAYED)
+        for at, place in zip(read, places, strict=True)
+        if place not in refused
+    ]
+    found += [(r.letter.partition, r.letter.offset, r.event, State.SUPERSEDED) for r in again]
     # Of several readings of a row the last one counts.
     rows = {
         scope: (number, offset, scope, state.value)
@@ -136,10 +138,6 @@ async def close(
     }
     columns = [list(column) for column in zip(*rows.values(), strict=True)]
     await connection.execute(_CLOSE, *names, *columns)
-
-
-def _is_refresh(event: ChangeEvent) -> bool:
-    return event.identity is None and event.op in _REFRESHES
 
 
 async def to_carry(connection: Connection, pipeline: str) -> dict[int, DeadLetter]:

@@ -21,6 +21,8 @@ from cdcd.sink.ranges import Ranges
 from cdcd.sink.target import TargetColumn, Targets
 
 Key = tuple[Any, ...]
+# Changes in order, by their places in the batch where they are not all of it.
+Events = Sequence[ChangeEvent] | Mapping[int, ChangeEvent]
 
 
 class Kind(IntEnum):
@@ -122,24 +124,24 @@ class Effects:
         return -(min(first) // -1000) if first else None
 
 
-def merge(
-    targets: Targets, events: Sequence[ChangeEvent], published_ms: Sequence[int] = ()
-) -> Effects:
+def merge(targets: Targets, events: Events, published_ms: Sequence[int] = ()) -> Effects:
     """The effects of changes of one table on its targets, in order.
 
     Raises BadValue for a key that cannot be.
 
-    `published_ms` says when each was published, where that is known.
+    `published_ms` says when each was published, where that is known, by the change's place.
     """
-    merging = _Merging(targets, any(e.op in _OF_MANY for e in events))
-    for at, event in enumerate(events):
+    places = list(events.items() if isinstance(events, Mapping) else enumerate(events))
+    merging = _Merging(targets, any(event.op in OF_MANY for _, event in places))
+    for at, event in places:
         published_us = published_ms[at] * 1000 if published_ms else event.time_us
         merging.add(event, at, published_us)
     return merging.done()
 
 
 _PARTIAL = (Operation.CREATE, Operation.UPDATE)
-_OF_MANY = (Operation.PARTITION_DELETE, Operation.RANGE_DELETE)
+# Operations that concern more than one row.
+OF_MANY = frozenset({Operation.PARTITION_DELETE, Operation.RANGE_DELETE})
 # The servers count expiry in whole seconds, and clocks differ a little.
 _EXPIRY_SLACK_US = 1_000_000
 

@@ -44,14 +44,14 @@ class Refusals:
 
     def tell(self, batch: Batch, dead: Sequence[Refused], seconds: float) -> None:
         """A batch is committed but for the dead, which are or are not among its changes."""
-        changes = list(zip(batch.records, batch.events, strict=True))
+        changes = list(zip(batch.records, batch.events.times_us, strict=True))
         if dead:
             gone = {(refused.letter.partition, refused.letter.offset) for refused in dead}
             changes = [c for c in changes if (c[0].partition.number, c[0].offset) not in gone]
             self._tell_dead(dead)
         self._breaker.count(time.monotonic(), len(changes) + len(dead), len(dead))
         if changes:
-            written_ms = [event.time_us // 1000 for _, event in changes]
+            written_ms = [time_us // 1000 for _, time_us in changes]
             recorded_ms = [record.timestamp_ms for record, _ in changes]
             done = Applied(self._table, written_ms, recorded_ms, wall_clock_ms(), seconds)
             self._board.applied(done)

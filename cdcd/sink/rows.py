@@ -1,6 +1,6 @@
 """Effects as rows for statements, grouped by the statement that serves them. Pure."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,7 +9,7 @@ from cdcd.model.refresh import Request
 from cdcd.model.touched import touched
 from cdcd.model.typemap import UnstorableValue
 from cdcd.sink.elements import Patch, json_patcher
-from cdcd.sink.merge import BadValue, Effect, Effects, Key, Kind, row_form
+from cdcd.sink.merge import BadValue, Effect, Effects, Events, Key, Kind, row_form
 from cdcd.sink.ranges import Ranges, RangeShape
 from cdcd.sink.statements import Shape, range_columns, shape_columns
 from cdcd.sink.target import Target, TargetColumn, Targets
@@ -45,7 +45,7 @@ def request_of(event: ChangeEvent, request_id: str = "") -> Request:
     return Request(request_id, name, touched(event), event.token, whole=is_range)
 
 
-def lay_out(targets: Targets, effects: Effects, events: Sequence[ChangeEvent]) -> list[Part]:
+def lay_out(targets: Targets, effects: Effects, events: Events) -> list[Part]:
     """The statements' work in the order in which to run it; `events` are those that were merged.
 
     Raises BadValue.
@@ -65,9 +65,29 @@ def lay_out(targets: Targets, effects: Effects, events: Sequence[ChangeEvent]) -
     return parts
 
 
-def _partition_deletes(
-    target: Target, deletes: Mapping[Key, int], events: Sequence[ChangeEvent]
-) -> Part:
+def joined(parts: Iterable[Part]) -> list[Part]:
+    """Parts of single rows, of disjoint keys, so that each statement runs once; in order."""
+    alike: dict[tuple[Any, ...], list[Part]] = {}
+    for part in parts:
+        alike.setdefault((part.target, part.shape, part.checked, part.patched), []).append(part)
+    found = [
+        replace(
+            same[0],
+            rows=[row for part in same for row in part.rows],
+            ats=[at for part in same for at in part.ats],
+        )
+        if len(same) > 1
+        else same[0]
+        for same in alike.values()
+    ]
+    return sorted(found, key=_place)
+
+
+def _place(part: Part) -> int:
+    return -1 if isinstance(part.shape, RangeShape) else _ORDER.index(part.shape.kind)
+
+
+def _partition_deletes(target: Target, deletes: Mapping[Key, int], events: Events) -> Part:
     width = len(next(iter(deletes)))
     shape = Shape(Kind.DELETE, tuple(c.name for c in target.key[:width]))
     columns = shape_columns(target, shape)
@@ -75,14 +95,12 @@ def _partition_deletes(
     return Part(target, shape, columns, rows, list(deletes.values()))
 
 
-def _stamp(target: Target, events: Sequence[ChangeEvent], at: int) -> tuple[Any, ...]:
+def _stamp(target: Target, events: Events, at: int) -> tuple[Any, ...]:
     """What a delete says beside the key, where the row stays."""
     return ((events[at].time_us - EPOCH_US,),) if target.soft_delete else ()
 
 
-def _range_deletes(
-    targets: Targets, effects: Effects, events: Sequence[ChangeEvent]
-) -> Iterator[Part]:
+def _range_deletes(targets: Targets, effects: Effects, events: Events) -> Iterator[Part]:
     target, ranges = targets.rows, Ranges(targets.clustering_key)
     groups: dict[RangeShape, list[tuple[tuple[Any, ...], int]]] = {}
     for partition, deletes in effects.range_deletes.items():
@@ -100,7 +118,7 @@ def _range_deletes(
 class _Layout:
     """Lays out effects of single rows."""
 
-    def __init__(self, events: Sequence[ChangeEvent]) -> None:
+    def __init__(self, events: Events) -> None:
         self._events = events
 
     def parts(self, target: Target, effects: Mapping[Key, Effect]) -> Iterator[Part]:

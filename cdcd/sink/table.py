@@ -26,7 +26,7 @@ from cdcd.ops.retry import Backoff, retrying
 from cdcd.ops.status import TableState
 from cdcd.sink.batch import Batch, Refused, lay_storable
 from cdcd.sink.batch_spans import BatchSpans, committing, preparing, told
-from cdcd.sink.decode import Decoder
+from cdcd.sink.decode import Decoder, is_applied
 from cdcd.sink.expiry import Sweeper
 from cdcd.sink.inbox import Inbox, Slice
 from cdcd.sink.left_out import Mark
@@ -280,9 +280,8 @@ class Table:
             return Prepared(cut, await asyncio.to_thread(self._laid_out, cut, self._targets), spans)
 
     def _laid_out(self, cut: Slice, targets: Targets) -> Write:
-        found = zip(cut.records, self._decoder.decode(cut.records), strict=True)
-        changes = [(record, event) for record, event in found if event is not None]
-        batch = Batch(targets, [r for r, _ in changes], [e for _, e in changes])
+        records = [record for record in cut.records if is_applied(record)]
+        batch = Batch(targets, records, self._decoder.decode(records))
         batch, laid, dead = lay_storable(batch, wall_clock_ms())
         return Write(self.topic, cut.moves, batch, laid, dead)
 

@@ -20,7 +20,11 @@ FRAME = struct.Struct(">bI")
 
 
 class MalformedRecord(ValueError):
-    """Bytes that are no record in this framing."""
+    """Bytes that are no record in this framing; `at` is the record's place among those read."""
+
+    def __init__(self, message: str, at: int = 0) -> None:
+        super().__init__(message)
+        self.at = at
 
 
 def _plain(schema: Any) -> Any:

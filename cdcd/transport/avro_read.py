@@ -1,11 +1,11 @@
 """Avro's binary decoding, as one function for each schema. Pure.
 
 The counterpart of `cdcd.transport.avro_write`, for the same schemas. A reader takes bytes and where
-to begin, and gives the value and where it ends. Atomic types also come as lines of code, to stand
-in straight-line code that reads a whole record; there `buf` are the bytes, and `at` is the place.
+to begin, and gives the value and where it ends. `cdcd.transport.avro_columns` reads what is the
+same kind in many records at once, and leaves to this what is not.
 
-Bytes that were cut or are of another schema raise IndexError, ValueError or struct.error, or `at`
-ends somewhere else than the record: whoever reads a record has to compare that.
+Bytes that were cut or are of another schema raise IndexError, ValueError or struct.error, or the
+end is somewhere else than the record's: whoever reads a record has to compare that.
 """
 
 import struct
@@ -18,9 +18,6 @@ Reader = Callable[[bytes, int], tuple[Any, int]]
 Names = dict[str, Reader]
 
 _FLOAT, _DOUBLE = struct.Struct("<f").unpack_from, struct.Struct("<d").unpack_from
-
-# What the lines of code below call.
-GIVEN: dict[str, Any] = {}
 
 
 def long(buf: bytes, at: int) -> tuple[int, int]:
@@ -70,95 +67,6 @@ _ATOMIC: dict[str, Reader] = {
     "bytes": _bytes,
     "string": text,
 }
-
-GIVEN |= {"_long": long, "_size": size, "_float": _FLOAT, "_double": _DOUBLE}
-
-# A size of one byte is taken apart on the spot: almost all are.
-_SIZE = (
-    "end = buf[at]",
-    "if end & 0x81: end, at = _size(buf, at)",
-    "else: end, at = end >> 1, at + 1",
-    "end += at",
-)
-_NUMBER = (
-    "bits = buf[at]",
-    "if bits > 0x7F: {to}, at = _long(buf, at)",
-    "else: {to}, at = bits >> 1 ^ -(bits & 1), at + 1",
-)
-_READ: dict[str, tuple[str, ...]] = {
-    "boolean": ("{to} = buf[at] != 0", "at += 1"),
-    "int": _NUMBER,
-    "long": _NUMBER,
-    "float": ("{to} = _float(buf, at)[0]", "at += 4"),
-    "double": ("{to} = _double(buf, at)[0]", "at += 8"),
-    "bytes": (*_SIZE, "{to} = buf[at:end]", "at = end"),
-    "string": (*_SIZE, "{to} = buf[at:end].decode()", "at = end"),
-}
-_SKIP: dict[str, tuple[str, ...]] = {
-    "boolean": ("at += 1",),
-    "int": ("while buf[at] > 0x7F: at += 1", "at += 1"),
-    "long": ("while buf[at] > 0x7F: at += 1", "at += 1"),
-    "float": ("at += 4",),
-    "double": ("at += 8",),
-    "bytes": (*_SIZE, "at = end"),
-    "string": (*_SIZE, "at = end"),
-}
-
-
-def lines(schema: Any, to: str | None, given: dict[str, Any], names: Names) -> list[str]:
-    """Lines that read a value to `to`, or past it where that is None; what they call is put into
-    `given`. Nothing is assigned where the value is null.
-    """
-    if isinstance(schema, list):
-        return _union_lines(schema, to, given, names)
-    kind = schema["type"] if isinstance(schema, dict) else schema
-    # A logical type says how other consumers see the same bytes.
-    known = (_READ if to else _SKIP).get(kind)
-    if known is not None:
-        return [line.format(to=to) for line in known]
-    name = f"_read_{len(given)}"
-    given[name] = reader(schema, names)
-    return [f"{to or '_'}, at = {name}(buf, at)"]
-
-
-def _union_lines(
-    schema: list[Any], to: str | None, given: dict[str, Any], names: Names
-) -> list[str]:
-    found = ["which = buf[at]", "at += 1"]
-    word = "if"
-    for number, part in enumerate(schema):
-        if part != "null":
-            found += [f"{word} which == {2 * number}:", *indented(lines(part, to, given, names))]
-            word = "elif"
-    null = 2 * schema.index("null")
-    return [*found, f"elif which != {null}: raise ValueError('a type that the union lacks')"]
-
-
-def indented(code: list[str]) -> list[str]:
-    """The lines as a block."""
-    return [f"    {line}" for line in code]
-
-
-class AtSight:
-    """A reader of what seldom changes, which recognises the bytes instead of reading them again.
-
-    That is right because no encoding begins another one of the same schema.
-    """
-
-    def __init__(self, read: Reader, known_max: int) -> None:
-        self._read = read
-        self._known: dict[bytes, tuple[Any, int]] = {}
-        self._known_max = known_max
-
-    def __call__(self, buf: bytes, at: int) -> tuple[Any, int]:
-        """As a Reader."""
-        for encoded, (value, length) in self._known.items():
-            if buf.startswith(encoded, at):
-                return value, at + length
-        value, end = self._read(buf, at)
-        if len(self._known) < self._known_max and end <= len(buf):
-            self._known[buf[at:end]] = value, end - at
-        return value, end
 
 
 def reader(schema: Any, names: Names) -> Reader:

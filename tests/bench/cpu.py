@@ -26,8 +26,7 @@ from cassandra.cqltypes import BytesType
 from cdcd.model.change import ChangeEvent
 from cdcd.model.lane import lane_of
 from cdcd.ops import garbage
-from cdcd.sink.merge import merge
-from cdcd.sink.rows import lay_out
+from cdcd.sink.batch import Batch, lay
 from cdcd.sink.target import targets_of
 from cdcd.source.decode import LogDecoder, log_columns
 from cdcd.source.ledger import Ledger
@@ -35,8 +34,10 @@ from cdcd.source.row_readers import RawRow
 from cdcd.source.session import _RawResult, partition_token
 from cdcd.source.touched import ties
 from cdcd.transport.avro import Codec
+from cdcd.transport.changes import Changes
 from cdcd.transport.record_reader import KeyReader, RecordReader, key_reader
 from cdcd.transport.record_writer import RecordWriter, SchemaIds
+from cdcd.transport.records import Partition, Record
 from cdcd.transport.schema import key_schema, value_schema
 from tests.bench import work
 
@@ -100,7 +101,7 @@ def measure() -> Steps:
     codec = Codec(value, 2)
     read_key, reader = key_reader(key_schema(spec, TOPIC)), RecordReader(value, spec)
     targets = targets_of(spec, "public")
-    published_ms = [work.NOW_MS] * CHANGES
+    kept = [Record(Partition(TOPIC, 0), n, work.NOW_MS, None, None) for n in range(CHANGES)]
     steps = Steps()
     garbage.expect_little()
     for _ in range(ROUNDS):
@@ -110,8 +111,8 @@ def measure() -> Steps:
         steps.time("source: fingerprints, ties, lanes", keep, ledger, changes)
         records = steps.time("source: changes to records", write_all, writer, changes)
         read = steps.time("sink: records to changes", read_all, read_key, reader, records)
-        effects = steps.time("sink: changes to effects", merge, targets, read, published_ms)
-        steps.time("sink: effects to rows", lay_out, targets, effects, read)
+        batch = Batch(targets, kept, read)
+        steps.time("sink: changes to rows", lay, batch)
         datums = steps.time("fastavro reads the values", fastavro_reads, codec, records)
         steps.time("fastavro writes the values", fastavro_writes, codec, datums)
     return steps
@@ -133,11 +134,10 @@ def write_all(writer: RecordWriter, changes: list[ChangeEvent]) -> list[WrittenR
     return [writer.record(change, 1) for change in changes]
 
 
-def read_all(
-    read_key: KeyReader, reader: RecordReader, records: list[WrittenRecord]
-) -> list[ChangeEvent]:
+def read_all(read_key: KeyReader, reader: RecordReader, records: list[WrittenRecord]) -> Changes:
     """The change of each record."""
-    return [reader.change(read_key(key), value) for _, key, value in records]
+    keys, values = [key for _, key, _ in records], [value for _, _, value in records]
+    return reader.changes(read_key(keys), values)
 
 
 def fastavro_reads(codec: Codec, records: list[WrittenRecord]) -> list[Any]:

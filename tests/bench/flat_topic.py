@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from cdcd.config.settings import KafkaSettings, RegistrySettings
 from cdcd.model.change import ChangeEvent, Operation
-from cdcd.sink.decode import Decoder
+from cdcd.sink.decode import Decoder, is_applied
 from cdcd.transport.avro import FRAME
 from cdcd.transport.records import LATE_HEADER, Partition, Record
 from cdcd.transport.registry import Registry
@@ -64,7 +64,7 @@ async def changes_of(stack: Stack, records: list[Record]) -> list[ChangeEvent]:
     async with Registry(RegistrySettings(url=stack.registry)) as registry:
         decoder = Decoder(registry, "bench")
         await decoder.learn(records)
-        return [change for change in decoder.decode(records) if change is not None]
+        return list(decoder.decode([record for record in records if is_applied(record)]))
 
 
 def key_of(change: ChangeEvent) -> int:

@@ -26,6 +26,7 @@ from cdcd.sink.writer import Write, write
 from cdcd.transport.consumer import group_of
 from cdcd.transport.records import Partition, Record
 from tests.integration.feeding import Feed, change, eventually, sinking, status, table
+from tests.unit.records import changes
 
 COUNTED = table("counted", "p:id int; r:v int")
 
@@ -162,7 +163,7 @@ async def _opened(pool: Pool, feed: Feed) -> None:
 def _work(feed: Feed, events: Sequence[ChangeEvent], *moves: Move) -> Write:
     place = Partition(feed.topic(COUNTED), 0)
     records = [Record(place, n, 0, b"", b"") for n in range(len(events))]
-    batch = Batch(targets_of(COUNTED, feed.schema), records, events)
+    batch = Batch(targets_of(COUNTED, feed.schema), records, changes(events))
     return Write(place.topic, moves, batch, lay(batch))
 
 

@@ -21,6 +21,7 @@ from cdcd.sink.writer import Write, write
 from cdcd.transport.records import Partition, Record
 from tests.integration.feeding import Feed, change, eventually, sinking, status, table
 from tests.integration.letters import letters, states
+from tests.unit.records import changes
 
 KEY = "00000000-0000-1000-8000-000000000000"
 MANY = 300  # more than travel as arrays
@@ -241,6 +242,6 @@ async def _apply(
 
     place = Partition("topic", 0)
     records = [Record(place, n, e.time_us // 1000, b"", b"") for n, e in enumerate(batch)]
-    made = Batch(targets, records, batch)
+    made = Batch(targets, records, changes(batch))
     await write(pool, feed.pipeline, Write("topic", (), made, lay(made)), ask)
     return asked

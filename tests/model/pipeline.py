@@ -18,19 +18,14 @@ from cdcd.source.listed import ListedRefreshes, listing
 from cdcd.source.refresh import BaseReader
 from cdcd.source.session import partition_token
 from cdcd.source.touched import ties
-from cdcd.transport.record_reader import RecordReader, key_reader
-from cdcd.transport.record_writer import RecordWriter, SchemaIds
-from cdcd.transport.schema import key_schema, value_schema
 from tests.model.servers import TABLE, Mutation, Part, Reads, Table, log_rows
 from tests.model.target import Memory
+from tests.model.wire import over_the_wire
 
 STREAM = bytes(16)
 BEGIN_MS = 1_000_000
 # Rounds of refreshes in the end; each may show that a row has to be read again.
 ROUNDS_MAX = 20
-
-_WRITER = RecordWriter(TABLE, "t", "p", SchemaIds(1, 2), 1)
-_KEY, _VALUE = key_reader(key_schema(TABLE, "t")), RecordReader(value_schema(TABLE, "t"), TABLE)
 
 
 def timeuuid(time_us: int, low: int) -> bytes:
@@ -38,12 +33,6 @@ def timeuuid(time_us: int, low: int) -> bytes:
     ticks = time_us * 10 + UUID_EPOCH_TICKS
     parts = (ticks & 0xFFFFFFFF).to_bytes(4, "big") + (ticks >> 32 & 0xFFFF).to_bytes(2, "big")
     return parts + (ticks >> 48 & 0x0FFF | 0x1000).to_bytes(2, "big") + low.to_bytes(8, "big")
-
-
-def over_the_wire(event: ChangeEvent) -> ChangeEvent:
-    """The change as a consumer reads it."""
-    _, key, value = _WRITER.record(event, 0)
-    return _VALUE.change(_KEY(key), value)
 
 
 class Pipeline:
@@ -118,7 +107,7 @@ class Pipeline:
 
     def _publish(self, events: Iterable[ChangeEvent]) -> None:
         # By name: a test may break it.
-        self.topic += [over_the_wire(event) for event in events]
+        self.topic += over_the_wire(list(events))
 
     def ask(self, scope: Scope, token: int) -> None:
         """A request from outside."""

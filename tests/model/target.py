@@ -6,12 +6,15 @@ from typing import Any
 
 from cdcd.model.change import ChangeEvent
 from cdcd.model.refresh import Request
-from cdcd.sink.merge import Kind, merge
+from cdcd.sink.batch import Batch, lay
+from cdcd.sink.merge import Kind
 from cdcd.sink.ranges import RangeShape
-from cdcd.sink.rows import Part, lay_out, patched_rows
+from cdcd.sink.rows import Part, patched_rows
 from cdcd.sink.target import Target, targets_of
 from cdcd.sink.writer import requests_of
+from cdcd.transport.records import Partition, Record
 from tests.model.servers import MULTICELL, TABLE
+from tests.model.wire import over_the_wire
 
 Key = tuple[Any, ...]
 Rows = dict[Key, dict[str, Any]]
@@ -27,9 +30,10 @@ class Memory:
 
     def apply(self, events: Sequence[ChangeEvent]) -> list[Request]:
         """One transaction; gives the refreshes that it asks for."""
-        effects = merge(TARGETS, events)
-        refreshed = [events[at] for at in effects.refreshes]
-        return self.write(lay_out(TARGETS, effects, events), events, refreshed)
+        place = Partition("t", 0)
+        records = [Record(place, n, e.time_us // 1000, b"", b"") for n, e in enumerate(events)]
+        laid = lay(Batch(TARGETS, records, over_the_wire(events)))
+        return self.write(laid.parts, events, laid.unclear)
 
     def write(
         self,

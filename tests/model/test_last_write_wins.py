@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 
 from cdcd.model.refresh import Partition, Row
 from cdcd.model.touched import touched
+from cdcd.sink import alone
 from cdcd.sink import merge as merging
 from cdcd.sink.elements import Patch
 from cdcd.sink.merge import Effect
@@ -26,6 +27,7 @@ from cdcd.source.listed import ListedRefreshes
 from tests.model import pipeline, steps, target
 from tests.model.pipeline import Pipeline
 from tests.model.servers import number
+from tests.model.wire import over_the_wire
 
 
 class Machine(RuleBasedStateMachine):
@@ -154,12 +156,19 @@ def _narrow_scopes(patch: Patcher) -> None:
 
 
 def _nulls_are_untouched(patch: Patcher) -> None:
-    wire = pipeline.over_the_wire
-    patch.setattr(pipeline, "over_the_wire", lambda event: wire(replace(event, nulls=())))
+    patch.setattr(
+        pipeline,
+        "over_the_wire",
+        lambda events: over_the_wire([replace(e, nulls=()) for e in events]),
+    )
 
 
 def _groups_are_rows(patch: Patcher) -> None:
-    patch.setattr(merging, "_OF_MANY", ())
+    patch.setattr(merging, "OF_MANY", ())
+
+
+def _all_rows_are_alone(patch: Patcher) -> None:
+    patch.setattr(alone, "_are_plain", lambda _, keys: [True] * len(keys))
 
 
 def _first_patch_wins(patch: Patcher) -> None:
@@ -186,6 +195,7 @@ BROKEN: dict[str, Callable[[Patcher], None]] = {
         _narrow_scopes,
         _nulls_are_untouched,
         _groups_are_rows,
+        _all_rows_are_alone,
         _first_patch_wins,
         _statics_without_end,
     )

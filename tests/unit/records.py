@@ -1,6 +1,7 @@
 """Changes to records and back: by cdcd's own writer and reader, and by fastavro."""
 
 import io
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +10,7 @@ import fastavro
 from cdcd.model.change import ChangeEvent
 from cdcd.model.table import TableSpec
 from cdcd.transport.avro import Codec
+from cdcd.transport.changes import Changes
 from cdcd.transport.record_reader import RecordReader, key_reader
 from cdcd.transport.record_writer import RecordWriter, SchemaIds
 from cdcd.transport.schema import key_schema, value_schema
@@ -46,9 +48,17 @@ def datum(change: ChangeEvent, pipeline: str = "cdcd", now_ms: int = 1) -> dict[
 
 def back(change: ChangeEvent) -> ChangeEvent:
     """The change after its way through key and value."""
-    key, value = written(change)
-    keys, values = schemas(change.table)
-    return RecordReader(values, change.table).change(key_reader(keys)(key), value)
+    return changes([change])[0]
+
+
+def changes(events: Sequence[ChangeEvent]) -> Changes:
+    """Changes of one table after their way through keys and values."""
+    if not events:
+        return Changes()
+    records, table = [written(event) for event in events], events[0].table
+    keys, values = schemas(table)
+    read = RecordReader(values, table)
+    return read.changes(key_reader(keys)([k for k, _ in records]), [v for _, v in records])
 
 
 def applied(change: ChangeEvent) -> ChangeEvent:

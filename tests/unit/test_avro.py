@@ -36,7 +36,7 @@ def decoders(spec: TableSpec) -> list[Any]:
     """What decodes framed values: fastavro, and the reader of the sink."""
     schema = value_schema(spec, TOPIC)
     reader = RecordReader(schema, spec)
-    return [Codec(schema, 7).decode, lambda framed: reader.change((1,), framed)]
+    return [Codec(schema, 7).decode, lambda framed: reader.changes([(1,)], [framed])]
 
 
 @pytest.fixture(params=[0, 1], ids=["fastavro", "reader"])
@@ -109,7 +109,8 @@ def test_other_framings_are_refused(framed: bytes | None) -> None:
 @given(st.binary(max_size=60))
 def test_garbage_is_malformed(garbage: bytes) -> None:
     """Bytes that are no record raise MalformedRecord and nothing else."""
-    for decode in [*decoders(PLAIN), key_reader(key_schema(PLAIN, TOPIC))]:
+    keys = key_reader(key_schema(PLAIN, TOPIC))
+    for decode in [*decoders(PLAIN), lambda framed: keys([framed])]:
         try:
             decode(struct.pack(">bI", 0, 7) + garbage)
         except MalformedRecord:

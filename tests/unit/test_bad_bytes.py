@@ -96,15 +96,15 @@ def test_records(seed: int) -> None:
     chance, line = Random(seed), steps.run(seed)
     write = RecordWriter(TABLE, "t", "p", SchemaIds(1, 2), 3).record
     keys, values = key_schema(TABLE, "t"), value_schema(TABLE, "t")
-    read_key, read_value = key_reader(keys), RecordReader(values, TABLE).change
+    read_keys, read_values = key_reader(keys), RecordReader(values, TABLE).changes
     for event in line.decoded(range(len(line.mutations))):
         _, key, value = write(event, 0)
-        row = read_key(key)
+        row = read_keys([key])
         for _ in range(3):
-            for read in (read_key, Codec(keys, 1).decode, schema_id_of):
+            for read in (lambda bad: read_keys([bad]), Codec(keys, 1).decode, schema_id_of):
                 _only(MalformedRecord, read, mangle(key, chance))
             bad = mangle(value, chance)
-            _only(MalformedRecord, partial(read_value, row), bad)
+            _only(MalformedRecord, partial(read_values, row), [bad])
             _only(MalformedRecord, Codec(values, 1).decode, bad)
 
 

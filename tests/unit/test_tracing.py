@@ -25,6 +25,7 @@ from cdcd.sink.batch_spans import TRACES_MAX, BatchSpans, committing, preparing,
 from cdcd.sink.target import targets_of
 from cdcd.transport.flush_spans import FlushSpans
 from cdcd.transport.records import Headers, OffsetRanges, Partition, Record
+from tests.unit.records import changes
 from tests.unit.tables import table
 
 SPEC = table({"p:id": "int", "r:v": "text"}, name="users")
@@ -76,7 +77,7 @@ def _apply(tracing: Tracing, *records: Record, error: Exception | None = None) -
     spans = BatchSpans.of(tracing, TOPIC, "shop", records)
     with told(spans, goes_on=True), preparing(spans, records):
         pass
-    batch = SinkBatch(targets_of(SPEC, "cdc"), records, [EVENT])
+    batch = SinkBatch(targets_of(SPEC, "cdc"), records, changes([EVENT]))
     with told(spans), committing(spans, batch):
         if error is not None:
             raise error
@@ -238,7 +239,7 @@ def test_each_try_has_a_span(tracing: Tracing, exporter: InMemorySpanExporter) -
     """A commit that is tried again is there twice, and the batch has not failed."""
     records = [_record(1, _publish(tracing, 1))]
     spans = BatchSpans.of(tracing, TOPIC, "shop", records)
-    batch = SinkBatch(targets_of(SPEC, "cdc"), records, [EVENT])
+    batch = SinkBatch(targets_of(SPEC, "cdc"), records, changes([EVENT]))
     with told(spans):
         with suppress(Transient), committing(spans, batch):
             raise Transient(HIDDEN)
