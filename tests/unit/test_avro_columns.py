@@ -142,6 +142,22 @@ def test_at_sight(texts: list[str]) -> None:
         assert ends.tolist() == buffer.ends.tolist()
 
 
+@pytest.mark.parametrize("size", [1, 6, 7, 8, 9, 40])
+def test_what_was_met_is_not_read_again(size: int) -> None:
+    """Bytes of any size that were met before are recognised, whatever follows them."""
+    reads = []
+
+    def read(data: bytes, at: int) -> tuple[int, int]:
+        reads.append(at)
+        return at, avro_read.text(data, at)[1]
+
+    at_sight = AtSight(read, known_max=3)
+    for _ in range(3):
+        buffer = Buffer(encoded("string", ["x" * size]) * 2 + [b"\xff" * 9])
+        at_sight(buffer, buffer.starts[:2])
+    assert reads == [0, buffer.starts[1]]
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_cut_and_mangled(seed: int) -> None:
     """Whatever the bytes are, reading ends with places at which records end or not, or Malformed;
