@@ -24,15 +24,15 @@ def wall_clock_ms() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What one PostgreSQL transaction did for one table; times in milliseconds since 1970.
+    """What one PostgreSQL transaction did for one table; times since 1970, in what they end with.
 
-    `written_ms` and `recorded_ms` are of each change: when it was written in ScyllaDB, and when
+    `written_us` and `recorded_ms` are of each change: when it was written in ScyllaDB, and when
     its record was made in Kafka. `committed_ms` is when the transaction was committed.
     """
 
     table: str
-    written_ms: list[int]
-    recorded_ms: list[int]
+    written_us: Sequence[int]
+    recorded_ms: Sequence[int]
     committed_ms: int
     seconds: float
 
@@ -92,11 +92,11 @@ class Board:
 
     def published(self, table: str, written_ms: Iterable[int], committed_ms: int) -> None:
         """Changes of a table are committed in Kafka; `written_ms` has the write time of each."""
-        ages = [(committed_ms - ms) / 1000 for ms in written_ms]
+        times_ms = list(written_ms)
         now = self._table(table)
-        self._tables[table] = replace(now, published=now.published + len(ages))
-        self.metrics.published.labels(table).inc(len(ages))
-        self.metrics.scylla_to_kafka.observe(table, ages)
+        self._tables[table] = replace(now, published=now.published + len(times_ms))
+        self.metrics.published.labels(table).inc(len(times_ms))
+        self.metrics.scylla_to_kafka.observe(table, times_ms, committed_ms, 1000)
 
     def transaction(self, seconds: float, outcome: str = "committed") -> None:
         """A Kafka transaction ended: committed or aborted."""
@@ -111,7 +111,8 @@ class Board:
     def late(self, table: str, ages_seconds: Sequence[float], found_by: str) -> None:
         """A pass found log rows behind the frontier, so long after their time."""
         self.metrics.late.labels(table, found_by).inc(len(ages_seconds))
-        self.metrics.lateness.observe(table, ages_seconds)
+        ages_us = (round(-1_000_000 * age) for age in ages_seconds)
+        self.metrics.lateness.observe(table, ages_us, 0, 1_000_000)
 
     def headroom(self, table: str, seconds: float) -> None:
         """How long until the log forgets what has not been read."""
@@ -139,20 +140,17 @@ class Board:
 
     def applied(self, done: Applied) -> None:
         """A batch of one table is committed in PostgreSQL."""
-        rows = len(done.written_ms)
+        rows, committed_ms = len(done.written_us), done.committed_ms
         now = self._table(done.table)
-        ages = [(done.committed_ms - ms) / 1000 for ms in done.written_ms]
         self._tables[done.table] = replace(now, applied=now.applied + rows)
-        newest_ms = max(done.written_ms, default=0)
+        newest_ms = max(done.written_us, default=0) // 1000
         self._newest_ms[done.table] = max(newest_ms, self._newest_ms.get(done.table, 0))
         metrics = self.metrics
         metrics.applied.labels(done.table).inc(rows)
         metrics.batch_rows.observe(rows)
         metrics.batch_seconds.observe(done.seconds)
-        metrics.end_to_end.observe(done.table, ages)
-        metrics.kafka_to_postgres.observe(
-            done.table, ((done.committed_ms - ms) / 1000 for ms in done.recorded_ms)
-        )
+        metrics.end_to_end.observe(done.table, done.written_us, committed_ms * 1000, 1_000_000)
+        metrics.kafka_to_postgres.observe(done.table, done.recorded_ms, committed_ms, 1000)
 
     def waiting(self, table: str, records: int) -> None:
         """How many records of the table this worker has yet to apply."""

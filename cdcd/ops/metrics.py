@@ -42,19 +42,22 @@ class Latencies(Collector):
         self._counts: dict[str, list[int]] = {}
         self._sums: dict[str, float] = {}
 
-    def observe(self, table: str, seconds: Iterable[float]) -> None:
-        """Count each value; a negative one, from clocks that differ, counts as zero."""
+    def observe(self, table: str, since: Iterable[int], until: int, per_second: int) -> None:
+        """Count how long it took from each time until one, both in ticks of which so many are a
+        second. What seems to begin later, by clocks that differ, took no time.
+        """
         counts = self._counts.setdefault(table, [0] * (len(LATENCY_SECONDS) + 1))
-        # Sorted, the values of a bucket lie side by side.
-        values = sorted(seconds)
-        below = 0
+        # Sorted, those of a bucket lie side by side, the oldest first.
+        times = sorted(since)
+        rest = len(times)
         for bucket, bound in enumerate(LATENCY_SECONDS):
-            up_to = bisect_right(values, bound, below)
-            counts[bucket] += up_to - below
-            below = up_to
-        counts[-1] += len(values) - below
-        negative = bisect_left(values, 0.0)
-        self._sums[table] = self._sums.get(table, 0.0) + sum(values[negative:])
+            older = bisect_left(times, until - bound * per_second, 0, rest)
+            counts[bucket] += rest - older
+            rest = older
+        counts[-1] += rest
+        begun = bisect_right(times, until)
+        ticks = begun * until - sum(times[:begun])
+        self._sums[table] = self._sums.get(table, 0.0) + ticks / per_second
 
     def describe(self) -> Iterable[HistogramMetricFamily]:
         """The family without values, so that the registry knows its name."""

@@ -12,7 +12,7 @@ from cdcd.sink.sqlstates import UNSTORABLE
 from cdcd.sink.target import Targets
 from cdcd.transport.changes import Changes
 from cdcd.transport.lane_records import encode_request
-from cdcd.transport.records import Record
+from cdcd.transport.records import TIMESTAMP_MS, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def lay(batch: Batch) -> Laid:
     targets, events = batch.targets, batch.events
     alone, places = lay_out_alone(targets, events)
     left = {at: events[at] for at in places}
-    effects = merge(targets, left, [record.timestamp_ms for record in batch.records])
+    effects = merge(targets, left, list(map(TIMESTAMP_MS, batch.records)))
     parts = lay_out(targets, effects, left)
     unclear = [left[at] for at in effects.refreshes]
     return Laid(joined(alone + parts) if alone else parts, unclear, effects.expires_ms)

@@ -1,7 +1,9 @@
 """Records of one topic as changes, by the schemas that the registry holds."""
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import groupby
+from operator import itemgetter
 
 from cdcd.model.errors import TableStopped
 from cdcd.model.table import TableSpec
@@ -20,8 +22,8 @@ def is_applied(record: Record) -> bool:
     return record.value is not None and record.key is not None and not record.is_late
 
 
-def _frames(record: Record) -> tuple[bytes, bytes]:
-    return (record.key or b"")[: FRAME.size], (record.value or b"")[: FRAME.size]
+# What stands in front of keys and values.
+_frames = partial(map, itemgetter(slice(FRAME.size)))
 
 
 class Decoder:
@@ -35,12 +37,13 @@ class Decoder:
         self._values: dict[bytes, RecordReader] = {}
 
     async def learn(self, records: Sequence[Record]) -> list[TableSpec]:
-        """Get the schemas that the records need; the tables of those that are new here.
+        """Get the schemas that the changes need; the tables of those that are new here.
 
         Raises TableStopped for a record or a schema that is not of cdcd's making.
         """
-        keys = {(r.key or b"")[: FRAME.size]: r for r in records if r.value is not None}
-        values = {r.value[: FRAME.size]: r for r in records if r.value is not None}
+        records = [record for record in records if is_applied(record)]
+        keys = dict(zip(_frames([r.key or b"" for r in records]), records, strict=True))
+        values = dict(zip(_frames([r.value or b"" for r in records]), records, strict=True))
         for frame in sorted(keys.keys() - self._keys.keys()):
             schema = await self._registry.schema(self._schema_id(frame, keys[frame]))
             self._keys[frame] = key_reader(schema)
@@ -63,19 +66,24 @@ class Decoder:
         except MalformedRecord as error:
             raise self._foreign(record, error) from error
 
-    def decode(self, records: Sequence[Record]) -> Changes:
-        """The changes of records that are to be applied. `learn` has seen the same records."""
+    def decode(self, records: Sequence[Record]) -> Changes | None:
+        """The changes of records that are to be applied; None where `learn` has to see the records
+        first.
+        """
+        keys, values = [r.key or b"" for r in records], [r.value or b"" for r in records]
         found, first = Changes(), 0
+        frames = zip(_frames(keys), _frames(values), strict=True)
         # Of one pair of schemas after the other: in the order of the records.
-        for (key_frame, value_frame), alike in groupby(records, _frames):
-            part = list(alike)
+        for (key_frame, value_frame), alike in groupby(frames):
+            if key_frame not in self._keys or value_frame not in self._values:
+                return None
+            at = slice(first, first + len(list(alike)))
             try:
-                keys = self._keys[key_frame]([r.key or b"" for r in part])
-                values = [r.value or b"" for r in part]
-                found.extend(self._values[value_frame].changes(keys, values))
+                read = self._keys[key_frame](keys[at])
+                found.extend(self._values[value_frame].changes(read, values[at]))
             except MalformedRecord as error:
                 raise self._foreign(records[first + error.at], error) from error
-            first += len(part)
+            first = at.stop
         return found
 
     def _foreign(self, record: Record, error: Exception) -> TableStopped:

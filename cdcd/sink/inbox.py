@@ -1,10 +1,12 @@
 """Records of one table that wait for their batch. Pure: it only counts and cuts."""
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate, groupby
 
-from cdcd.transport.records import Record
+from cdcd.transport.records import PARTITION, TIMESTAMP_MS, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +32,11 @@ class Inbox:
 
     def __init__(self, rows_max: int, bytes_max: int) -> None:
         self.epoch = 0
-        self.rows = 0
         self._bytes = 0
         self._rows_max = rows_max
         self._bytes_max = bytes_max
-        self._records: deque[Record] = deque()
+        self._records: list[Record] = []
+        self._sizes: list[int] = []
         # By partition: where the next slice starts (None: nothing is saved yet), where the next
         # record is to come from, and the end as it was last seen.
         self._starts: dict[int, int | None] = {}
@@ -52,23 +54,28 @@ class Inbox:
     def clear(self) -> None:
         """Void everything; no partition is read."""
         self.epoch += 1
-        self.rows = self._bytes = 0
+        self._bytes = 0
         self._records.clear()
+        self._sizes.clear()
         self._taken.clear()
         self._starts, self._next, self._ends = {}, {}, {}
 
     def offer(self, *records: Record) -> None:
         """Put records in. One that is not of these partitions, or not next, is passed over."""
-        following, waiting = self._next, self._records
-        size, before = 0, len(waiting)
-        for record in records:
-            number, offset = record.partition.number, record.offset
-            if offset >= following.get(number, offset + 1):
-                following[number] = offset + 1
-                waiting.append(record)
-                size += _size(record)
-        self.rows += len(waiting) - before
-        self._bytes += size
+        taken: list[Record] = []
+        for partition, run in groupby(records, PARTITION):
+            following = self._next.get(partition.number)
+            if following is None:
+                continue
+            for record in run:
+                if record.offset >= following:
+                    following = record.offset + 1
+                    taken.append(record)
+            self._next[partition.number] = following
+        sizes = [len(record.key or b"") + len(record.value or b"") for record in taken]
+        self._records += taken
+        self._sizes += sizes
+        self._bytes += sum(sizes)
 
     def offer_end(self, number: int, offset: int) -> None:
         """Everything of the partition below `offset` has been put in.
@@ -78,6 +85,11 @@ class Inbox:
         """
         if offset >= self._next.get(number, offset + 1):
             self._ends[number] = self._next[number] = offset
+
+    @property
+    def rows(self) -> int:
+        """How many records are in it."""
+        return len(self._records)
 
     @property
     def is_full(self) -> bool:
@@ -113,17 +125,15 @@ class Inbox:
         markers take offsets too, and a saved offset must not fall behind the topic's start when
         retention removes them.
         """
-        records: list[Record] = []
-        size, waiting = 0, self._records
-        while waiting and len(records) < rows_max:
-            grown = size + _size(waiting[0])
-            if records and grown > bytes_max:
-                break
-            size = grown
-            records.append(waiting.popleft())
-        self.rows -= len(records)
-        self._bytes -= size
-        behind = {r.partition.number: r.offset + 1 for r in records}
+        grown = list(accumulate(self._sizes[:rows_max]))
+        count = max(bisect_right(grown, bytes_max), min(1, len(grown)))
+        records = self._records[:count]
+        self._bytes -= grown[count - 1] if count else 0
+        del self._records[:count], self._sizes[:count]
+        behind: dict[int, int] = {}
+        for partition, run in groupby(records, PARTITION):
+            *_, last = run
+            behind[partition.number] = last.offset + 1
         if not self._records:
             for number, end in self._ends.items():
                 # Slices that left something over may have gone beyond it since it was seen.
@@ -138,9 +148,5 @@ class Inbox:
         # A partition that makes no step keeps its start: "nothing saved" is not offset 0.
         self._starts.update({move.partition: move.next_offset for move in moves})
         if moves:
-            self._taken.append(min((r.timestamp_ms for r in records), default=None))
+            self._taken.append(min(map(TIMESTAMP_MS, records), default=None))
         return Slice(self.epoch, records, moves)
-
-
-def _size(record: Record) -> int:
-    return len(record.key or b"") + len(record.value or b"")

@@ -9,7 +9,7 @@ import logging
 import re
 import ssl
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Hashable, Iterator
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -176,7 +176,7 @@ def ours() -> Iterator[None]:
         raise failure(error) from None
 
 
-async def copy(connection: Connection, table: str, columns: list[str], rows: list[Row]) -> None:
+async def copy(connection: Connection, table: str, columns: list[str], rows: Iterable[Row]) -> None:
     """Binary COPY into a temporary table. Raises Rejected when a value does not fit its column."""
     try:
         await connection.copy_records_to_table(table, columns=columns, records=rows)

@@ -10,6 +10,7 @@ from cdcd.ops.board import Applied, Board, wall_clock_ms
 from cdcd.ops.logs import get_logger
 from cdcd.sink.batch import Batch, Refused
 from cdcd.sink.breaker import Breaker
+from cdcd.transport.records import TIMESTAMP_MS
 
 log = get_logger()
 
@@ -44,16 +45,17 @@ class Refusals:
 
     def tell(self, batch: Batch, dead: Sequence[Refused], seconds: float) -> None:
         """A batch is committed but for the dead, which are or are not among its changes."""
-        changes = list(zip(batch.records, batch.events.times_us, strict=True))
         if dead:
             gone = {(refused.letter.partition, refused.letter.offset) for refused in dead}
-            changes = [c for c in changes if (c[0].partition.number, c[0].offset) not in gone]
+            batch = batch.without(
+                n for n, r in enumerate(batch.records) if (r.partition.number, r.offset) in gone
+            )
             self._tell_dead(dead)
-        self._breaker.count(time.monotonic(), len(changes) + len(dead), len(dead))
-        if changes:
-            written_ms = [time_us // 1000 for _, time_us in changes]
-            recorded_ms = [record.timestamp_ms for record, _ in changes]
-            done = Applied(self._table, written_ms, recorded_ms, wall_clock_ms(), seconds)
+        written_us = batch.events.times_us
+        self._breaker.count(time.monotonic(), len(written_us) + len(dead), len(dead))
+        if written_us:
+            recorded_ms = list(map(TIMESTAMP_MS, batch.records))
+            done = Applied(self._table, written_us, recorded_ms, wall_clock_ms(), seconds)
             self._board.applied(done)
 
     def _tell_dead(self, dead: Sequence[Refused]) -> None:

@@ -39,7 +39,7 @@ from cdcd.sink.target import Targets
 from cdcd.sink.tools import Tools
 from cdcd.sink.turns import NotYet, Turn, Turns, Void
 from cdcd.sink.writer import Write, is_copied, write
-from cdcd.transport.records import Partition, Record
+from cdcd.transport.records import IS_LATE, Partition, Record
 from cdcd.transport.schema import table_from_schema
 
 Result = TypeVar("Result")
@@ -272,16 +272,23 @@ class Table:
 
     async def _prepare(self, cut: Slice, spans: BatchSpans | None) -> Prepared:
         with preparing(spans, cut.records):
-            if await self._decoder.learn(cut.records):
-                await self._follow_schema()
-            if self._targets is None:
-                raise RuntimeError("the table is used before `open` was true")
-            # In a thread, so that the loop answers meanwhile.
-            return Prepared(cut, await asyncio.to_thread(self._laid_out, cut, self._targets), spans)
+            while True:
+                # In a thread, so that the loop answers meanwhile.
+                work = await asyncio.to_thread(self._laid_out, cut)
+                if work is not None:
+                    return Prepared(cut, work, spans)
+                if await self._decoder.learn(cut.records):
+                    await self._follow_schema()
 
-    def _laid_out(self, cut: Slice, targets: Targets) -> Write:
+    def _laid_out(self, cut: Slice) -> Write | None:
+        """None where records are of schemas that are not known yet."""
+        if self._targets is None:
+            raise RuntimeError("the table is used before `open` was true")
         records = [record for record in cut.records if is_applied(record)]
-        batch = Batch(targets, records, self._decoder.decode(records))
+        changes = self._decoder.decode(records)
+        if changes is None:
+            return None
+        batch = Batch(self._targets, records, changes)
         batch, laid, dead = lay_storable(batch, wall_clock_ms())
         return Write(self.topic, cut.moves, batch, laid, dead)
 
@@ -314,7 +321,7 @@ class Table:
             for move in prepared.slice.moves:
                 self.uncommitted[Partition(self.topic, move.partition)] = move.next_offset
         self._refusals.tell(work.batch, dead, seconds)
-        if late := sum(record.is_late for record in prepared.slice.records):
+        if late := sum(map(IS_LATE, prepared.slice.records)):
             self._tools.board.dropped(self.name, "late", late)
 
     async def _commit(self, work: Write, turn: Callable[[], Awaitable[None]]) -> list[Refused]:
@@ -340,8 +347,10 @@ class Table:
             raise TableStopped(self.name, f"its topic has the schema of {spec.full_name}")
         if spec != self._spec:
             tools = self._tools
-            if self._targets is None:
-                self._check_columns(spec)
+            names = [c.name for c in spec.columns]
+            unknown = unknown_columns(tools.tables, self.name, names)
+            if unknown and self._targets is None:
+                raise TableStopped(self.name, "; ".join(unknown), "mend the settings")
             place = Place(tools.pipeline, tools.target_schema, settings_of(tools.tables, self.name))
             prepared = await prepare_targets(tools.pool, spec, place)
             for note in prepared.notes:
@@ -350,11 +359,6 @@ class Table:
                     self._noted.add(note)
             self._targets, self._spec = prepared.targets, spec
         return True
-
-    def _check_columns(self, spec: TableSpec) -> None:
-        names = [c.name for c in spec.columns]
-        if unknown := unknown_columns(self._tools.tables, self.name, names):
-            raise TableStopped(self.name, "; ".join(unknown), "mend the settings")
 
     async def _retrying(self, operation: Callable[[], Awaitable[Result]], epoch: int) -> Result:
         """Try again while something is away, shown as a pause of the table."""

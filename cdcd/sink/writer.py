@@ -24,6 +24,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import repeat
+from operator import add
 from typing import Any
 from uuid import uuid4
 
@@ -209,7 +211,7 @@ async def _copy(
 ) -> None:
     staging.uses += 1
     columns = [SHAPE, *(column for column, _ in part.columns)]
-    await copy(connection, name, columns, [(staging.uses, *row) for row in rows])
+    await copy(connection, name, columns, map(add, repeat((staging.uses,)), rows))
 
 
 async def _apply_all(

@@ -1,5 +1,6 @@
 """What is read from change topics, as values."""
 
+from operator import attrgetter
 from typing import NamedTuple
 
 Headers = list[tuple[str, str | bytes | None]]
@@ -42,6 +43,12 @@ class Record(NamedTuple):
     value: bytes | None
     is_late: bool = False
     traceparent: bytes | None = None
+
+
+# What is asked of each record, without a call of Python's own.
+PARTITION, OFFSET, TIMESTAMP_MS, IS_LATE = map(
+    attrgetter, ("partition", "offset", "timestamp_ms", "is_late")
+)
 
 
 class OffsetRanges:

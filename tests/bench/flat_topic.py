@@ -64,7 +64,8 @@ async def changes_of(stack: Stack, records: list[Record]) -> list[ChangeEvent]:
     async with Registry(RegistrySettings(url=stack.registry)) as registry:
         decoder = Decoder(registry, "bench")
         await decoder.learn(records)
-        return list(decoder.decode([record for record in records if is_applied(record)]))
+        changes = decoder.decode([record for record in records if is_applied(record)])
+    return list(changes or ())
 
 
 def key_of(change: ChangeEvent) -> int:

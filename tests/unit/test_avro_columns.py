@@ -152,8 +152,8 @@ def test_what_was_met_is_not_read_again(size: int) -> None:
         return at, avro_read.text(data, at)[1]
 
     at_sight = AtSight(read, known_max=3)
+    buffer = Buffer(encoded("string", ["x" * size]) * 2 + [b"\xff" * 9])
     for _ in range(3):
-        buffer = Buffer(encoded("string", ["x" * size]) * 2 + [b"\xff" * 9])
         at_sight(buffer, buffer.starts[:2])
     assert reads == [0, buffer.starts[1]]
 

@@ -8,6 +8,7 @@ from cdcd.ops.metrics import Metrics
 from cdcd.ops.status import StageState, Status, TableState
 
 NOW_MS = 1_700_000_000_000
+NOW_US = NOW_MS * 1000
 
 
 @pytest.fixture
@@ -45,7 +46,9 @@ def test_published_changes_are_counted_with_their_latency(board: Board) -> None:
 
 def test_applied_batches_are_counted_with_their_latency(board: Board) -> None:
     """An applied batch counts its rows, and each with the latency that it had."""
-    board.applied(Applied("ks.t", [NOW_MS - 900, NOW_MS - 400], [NOW_MS - 100] * 2, NOW_MS, 0.02))
+    board.applied(
+        Applied("ks.t", [NOW_US - 900_000, NOW_US - 400_000], [NOW_MS - 100] * 2, NOW_MS, 0.02)
+    )
     assert board.snapshot().tables[0].applied == 2
     samples = _samples(board)
     assert samples["cdcd_applied_rows_total ks.t"] == 2
@@ -72,7 +75,9 @@ def test_frontier_grows_old_by_itself(board: Board) -> None:
 def test_lag_while_records_wait_is_the_newest_applied_change(board: Board) -> None:
     """While records wait, the target is as old as the newest change that it has."""
     board.frontier("ks.t", NOW_MS - 1000)
-    board.applied(Applied("ks.t", [NOW_MS - 9000, NOW_MS - 7000], [NOW_MS] * 2, NOW_MS, 0.02))
+    board.applied(
+        Applied("ks.t", [NOW_US - 9_000_000, NOW_US - 7_000_000], [NOW_MS] * 2, NOW_MS, 0.02)
+    )
     board.waiting("ks.t", 3)
     assert board.snapshot().tables[0].lag_seconds == 7.0
     assert _samples(board)["cdcd_lag_seconds ks.t"] == 7.0
@@ -80,7 +85,7 @@ def test_lag_while_records_wait_is_the_newest_applied_change(board: Board) -> No
 
 def test_lag_when_none_wait_is_the_frontier(board: Board) -> None:
     """When all records are applied, an idle table does not seem to lag by its last change."""
-    board.applied(Applied("ks.t", [NOW_MS - 9000], [NOW_MS], NOW_MS, 0.02))
+    board.applied(Applied("ks.t", [NOW_US - 9_000_000], [NOW_MS], NOW_MS, 0.02))
     board.waiting("ks.t", 0)
     board.frontier("ks.t", NOW_MS - 1000)
     assert board.snapshot().tables[0].lag_seconds == 1.0

@@ -42,7 +42,7 @@ def test_what_the_daemon_exports_is_understood() -> None:
     """A table's buckets are found in the real exposition, and other tables' are not."""
     board = Board("p", "i")
     for name, age in (("ks.t", 200), ("ks.u", 9000)):
-        board.applied(Applied(name, [1000], [1000], 1000 + age, 0.01))
+        board.applied(Applied(name, [1_000_000], [1000], 1000 + age, 0.01))
     text = board.exposition().decode()
     buckets = buckets_of(text, "cdcd_end_to_end_seconds", "ks.t")
     assert buckets[0.1] == 0
