@@ -1,12 +1,12 @@
 """Records of one topic as changes, by the schemas that the registry holds."""
 
+import asyncio
 from collections.abc import Sequence
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
 
 from cdcd.model.errors import TableStopped
-from cdcd.model.table import TableSpec
 from cdcd.transport.avro import FRAME, MalformedRecord, schema_id_of
 from cdcd.transport.changes import Changes
 from cdcd.transport.record_reader import KeyReader, RecordReader, key_reader
@@ -22,6 +22,9 @@ def is_applied(record: Record) -> bool:
     return record.value is not None and record.key is not None and not record.is_late
 
 
+# Decoding so many takes some milliseconds.
+PORTION_RECORDS = 960
+
 # What stands in front of keys and values.
 _frames = partial(map, itemgetter(slice(FRAME.size)))
 
@@ -36,55 +39,58 @@ class Decoder:
         self._keys: dict[bytes, KeyReader] = {}
         self._values: dict[bytes, RecordReader] = {}
 
-    async def learn(self, records: Sequence[Record]) -> list[TableSpec]:
-        """Get the schemas that the changes need; the tables of those that are new here.
+    @property
+    def schemas(self) -> int:
+        """How many schemas of values it has met."""
+        return len(self._values)
+
+    async def decode(self, records: Sequence[Record]) -> Changes:
+        """The changes of records that are to be applied.
 
         Raises TableStopped for a record or a schema that is not of cdcd's making.
         """
-        records = [record for record in records if is_applied(record)]
-        keys = dict(zip(_frames([r.key or b"" for r in records]), records, strict=True))
-        values = dict(zip(_frames([r.value or b"" for r in records]), records, strict=True))
-        for frame in sorted(keys.keys() - self._keys.keys()):
-            schema = await self._registry.schema(self._schema_id(frame, keys[frame]))
-            self._keys[frame] = key_reader(schema)
-        new = sorted(values.keys() - self._values.keys())
-        return [await self._learn_value(frame, values[frame]) for frame in new]
+        keys, values = [r.key or b"" for r in records], [r.value or b"" for r in records]
+        frames = zip(_frames(keys), _frames(values), strict=True)
+        found, first, yielded = Changes(), 0, 0
+        # Of one pair of schemas after the other: in the order of the records.
+        for pair, alike in groupby(frames):
+            read_keys, read_values = await self._readers(*pair, records[first])
+            end = first + len(list(alike))
+            for start in range(first, end, PORTION_RECORDS):
+                at = slice(start, min(start + PORTION_RECORDS, end))
+                if at.stop - yielded > PORTION_RECORDS:
+                    # Others have their turn. A thread of its own would take half as much again:
+                    # the interpreter's lock would go to and fro.
+                    await asyncio.sleep(0)
+                    yielded = start
+                try:
+                    found.extend(read_values.changes(read_keys(keys[at]), values[at]))
+                except MalformedRecord as error:
+                    raise self._foreign(records[start + error.at], error) from error
+            first = end
+        return found
 
-    async def _learn_value(self, frame: bytes, record: Record) -> TableSpec:
-        schema_id = self._schema_id(frame, record)
-        schema = await self._registry.schema(schema_id)
-        try:
-            spec = table_from_schema(schema)
-            self._values[frame] = RecordReader(schema, spec)
-        except ValueError as error:
-            raise TableStopped(self._table, f"schema {schema_id}: {error}") from error
-        return spec
+    async def _readers(
+        self, key: bytes, value: bytes, record: Record
+    ) -> tuple[KeyReader, RecordReader]:
+        """Those of the schemas that a record's frames name."""
+        if key not in self._keys:
+            schema = await self._registry.schema(self._schema_id(key, record))
+            self._keys[key] = key_reader(schema)
+        if value not in self._values:
+            schema_id = self._schema_id(value, record)
+            schema = await self._registry.schema(schema_id)
+            try:
+                self._values[value] = RecordReader(schema, table_from_schema(schema))
+            except ValueError as error:
+                raise TableStopped(self._table, f"schema {schema_id}: {error}") from error
+        return self._keys[key], self._values[value]
 
     def _schema_id(self, frame: bytes, record: Record) -> int:
         try:
             return schema_id_of(frame)
         except MalformedRecord as error:
             raise self._foreign(record, error) from error
-
-    def decode(self, records: Sequence[Record]) -> Changes | None:
-        """The changes of records that are to be applied; None where `learn` has to see the records
-        first.
-        """
-        keys, values = [r.key or b"" for r in records], [r.value or b"" for r in records]
-        found, first = Changes(), 0
-        frames = zip(_frames(keys), _frames(values), strict=True)
-        # Of one pair of schemas after the other: in the order of the records.
-        for (key_frame, value_frame), alike in groupby(frames):
-            if key_frame not in self._keys or value_frame not in self._values:
-                return None
-            at = slice(first, first + len(list(alike)))
-            try:
-                read = self._keys[key_frame](keys[at])
-                found.extend(self._values[value_frame].changes(read, values[at]))
-            except MalformedRecord as error:
-                raise self._foreign(records[first + error.at], error) from error
-            first = at.stop
-        return found
 
     def _foreign(self, record: Record, error: Exception) -> TableStopped:
         topic, number = record.partition

@@ -38,7 +38,7 @@ from cdcd.sink.schema import Place, prepare_targets
 from cdcd.sink.target import Targets
 from cdcd.sink.tools import Tools
 from cdcd.sink.turns import NotYet, Turn, Turns, Void
-from cdcd.sink.writer import Write, is_copied, write
+from cdcd.sink.writer import Write, in_thread_if_long, is_copied, write
 from cdcd.transport.records import IS_LATE, Partition, Record
 from cdcd.transport.schema import table_from_schema
 
@@ -91,6 +91,8 @@ class Table:
         self._tools = tools
         self._decoder = Decoder(tools.registry, name)
         self._targets: Targets | None = None
+        # Of so many schemas that records have, the newest one is in the targets.
+        self._followed = 0
         self._sweeper = Sweeper(tools.pool, tools.requests)
         self._refusals = Refusals(name, tools.dlq, tools.board, tools.carry)
         self._spec: TableSpec | None = None
@@ -272,25 +274,16 @@ class Table:
 
     async def _prepare(self, cut: Slice, spans: BatchSpans | None) -> Prepared:
         with preparing(spans, cut.records):
-            while True:
-                # In a thread, so that the loop answers meanwhile.
-                work = await asyncio.to_thread(self._laid_out, cut)
-                if work is not None:
-                    return Prepared(cut, work, spans)
-                if await self._decoder.learn(cut.records):
-                    await self._follow_schema()
-
-    def _laid_out(self, cut: Slice) -> Write | None:
-        """None where records are of schemas that are not known yet."""
-        if self._targets is None:
-            raise RuntimeError("the table is used before `open` was true")
-        records = [record for record in cut.records if is_applied(record)]
-        changes = self._decoder.decode(records)
-        if changes is None:
-            return None
-        batch = Batch(self._targets, records, changes)
-        batch, laid, dead = lay_storable(batch, wall_clock_ms())
-        return Write(self.topic, cut.moves, batch, laid, dead)
+            records = [record for record in cut.records if is_applied(record)]
+            changes = await self._decoder.decode(records)
+            if self._followed != self._decoder.schemas:
+                await self._follow_schema()
+                self._followed = self._decoder.schemas
+            if self._targets is None:
+                raise RuntimeError("the table is used before `open` was true")
+            batch = Batch(self._targets, records, changes)
+            done = await in_thread_if_long(lay_storable, batch, wall_clock_ms())
+            return Prepared(cut, Write(self.topic, cut.moves, *done), spans)
 
     async def _write(self, prepared: Prepared, turn: Turn) -> None:
         with suppress(Void):

@@ -26,7 +26,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import repeat
 from operator import add
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import uuid4
 
 from cdcd.model.change import ChangeEvent
@@ -74,6 +74,8 @@ ARRAYS_ROWS_MAX = 200
 STAGING_TABLES_MAX = 3
 
 Rows = Sequence[tuple[Any, ...]]
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 Ask = Callable[[Sequence[Request]], Awaitable[None]]
 # Told how many changes the batch has and which were refused so far; raises when that is too much.
 Limit = Callable[[int, Sequence[Refused]], None]
@@ -178,9 +180,7 @@ async def _search(
         part = batch.part(at)
         try:
             with rejections():
-                # In a thread where it takes long, so that the loop answers meanwhile.
-                long = len(at) > ARRAYS_ROWS_MAX
-                laid = await asyncio.to_thread(lay, part) if long else lay(part)
+                laid = await in_thread_if_long(lay, part)
                 unclear = await _apply_all(connection, laid, part, staging)
         except Rejected as error:
             refusal = error.refusal
@@ -195,6 +195,18 @@ async def _search(
         if found.bad():
             done.dead.append(batch.refused(at.start, refusal, wall_clock_ms()))
             limit(count, done.dead)
+
+
+async def in_thread_if_long(
+    work: Callable[Concatenate[Batch, Given], Result],
+    batch: Batch,
+    *args: Given.args,
+    **kwargs: Given.kwargs,
+) -> Result:
+    """Do something with a batch; in a thread where that takes long, so that the loop answers."""
+    if len(batch.events) <= ARRAYS_ROWS_MAX:
+        return work(batch, *args, **kwargs)
+    return await asyncio.to_thread(work, batch, *args, **kwargs)
 
 
 async def _copy_ahead(connection: Connection, laid: Laid, staging: _Staging) -> None:

@@ -63,9 +63,7 @@ async def changes_of(stack: Stack, records: list[Record]) -> list[ChangeEvent]:
     """The change of each record that is to be applied."""
     async with Registry(RegistrySettings(url=stack.registry)) as registry:
         decoder = Decoder(registry, "bench")
-        await decoder.learn(records)
-        changes = decoder.decode([record for record in records if is_applied(record)])
-    return list(changes or ())
+        return list(await decoder.decode([r for r in records if is_applied(r)]))
 
 
 def key_of(change: ChangeEvent) -> int:
