@@ -84,23 +84,28 @@ def _single(unpack: Callable[[bytes], tuple[object, ...]]) -> Decoder:
     return lambda raw: unpack(raw)[0]
 
 
+# Types whose value is a number of fixed size.
+_NUMBERS: dict[str, struct.Struct] = {
+    "tinyint": struct.Struct(">b"),
+    "smallint": _INT16,
+    "int": _INT32,
+    "bigint": _INT64,
+    "float": _FLOAT,
+    "double": _DOUBLE,
+    "timestamp": _INT64,
+    "time": _INT64,
+}
+
 _ATOMIC: dict[str, Decoder] = {
+    **{name: _single(layout.unpack) for name, layout in _NUMBERS.items()},
     "ascii": bytes.decode,
     "text": bytes.decode,
-    "tinyint": _single(struct.Struct(">b").unpack),
-    "smallint": _single(_INT16.unpack),
-    "int": _single(_INT32.unpack),
-    "bigint": _single(_INT64.unpack),
-    "float": _single(_FLOAT.unpack),
-    "double": _single(_DOUBLE.unpack),
     "boolean": lambda raw: raw != b"\x00",
     "blob": lambda raw: raw,
     "uuid": uuid_text,
     "timeuuid": uuid_text,
     "inet": _inet,
-    "timestamp": _single(_INT64.unpack),
     "date": _date,
-    "time": _single(_INT64.unpack),
     "varint": _varint,
     "decimal": _decimal,
     "duration": _duration,
@@ -114,6 +119,15 @@ _EMPTY_IS_A_VALUE = frozenset({"ascii", "text", "blob"})
 def empty_is_a_value(cql: CqlType) -> bool:
     """Whether zero bytes are a value of the type, and not the empty one that is read as null."""
     return cql.name in _EMPTY_IS_A_VALUE or cql.name not in _ATOMIC
+
+
+def inline_decoder(cql: CqlType) -> tuple[str, Callable[[bytes], object]]:
+    """Straight-line code's decoding of bytes that are not the empty value: what is to be put behind
+    a call of the function, and that.
+    """
+    if cql.name in _NUMBERS:
+        return "[0]", _NUMBERS[cql.name].unpack
+    return "", _ATOMIC.get(cql.name) or decoder(cql)
 
 
 @lru_cache(maxsize=4096)

@@ -4,7 +4,7 @@ Lane i of n holds the tokens with `floor((token + 2^63) * n / 2^64) == i`. Becau
 two, lanes begin and end where tablets do.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from cdcd.model.fingerprint import Cell, Fingerprint, Merged
@@ -15,6 +15,12 @@ from cdcd.model.refresh import Copied, Listed, Request
 def lane_of(token: int, lanes: int) -> int:
     """The lane of a partition's token."""
     return (token - RING_MIN) * lanes >> 64
+
+
+def lanes_of(tokens: Iterable[int], lanes: int) -> set[int]:
+    """The lanes of many tokens."""
+    down, middle = 65 - lanes.bit_length(), lanes >> 1
+    return {lane + middle for lane in {token >> down for token in tokens}}
 
 
 def lane_range(lane: int, lanes: int) -> TokenRange:
@@ -33,7 +39,7 @@ class LaneSet:
 
     def holds(self, token: int) -> bool:
         """Whether a partition's token lies in an owned lane."""
-        return lane_of(token, self.lanes) in self.owned
+        return len(self.owned) == self.lanes or lane_of(token, self.lanes) in self.owned
 
 
 @dataclass(frozen=True)

@@ -90,13 +90,12 @@ class Board:
         """How many lanes this worker reads now."""
         self.metrics.lanes.set(count)
 
-    def published(self, table: str, written_ms: Iterable[int], committed_ms: int) -> None:
-        """Changes of a table are committed in Kafka; `written_ms` has the write time of each."""
-        times_ms = list(written_ms)
+    def published(self, table: str, written_us: Sequence[int], committed_ms: int) -> None:
+        """Changes of a table are committed in Kafka; `written_us` has the write time of each."""
         now = self._table(table)
-        self._tables[table] = replace(now, published=now.published + len(times_ms))
-        self.metrics.published.labels(table).inc(len(times_ms))
-        self.metrics.scylla_to_kafka.observe(table, times_ms, committed_ms, 1000)
+        self._tables[table] = replace(now, published=now.published + len(written_us))
+        self.metrics.published.labels(table).inc(len(written_us))
+        self.metrics.scylla_to_kafka.observe(table, written_us, committed_ms * 1000, 1_000_000)
 
     def transaction(self, seconds: float, outcome: str = "committed") -> None:
         """A Kafka transaction ended: committed or aborted."""

@@ -112,11 +112,11 @@ class KeyDecoder:
 
     def __init__(self, table: TableSpec, token_of: Callable[[bytes], int]) -> None:
         self._token_of = token_of
-        self._partition = range(len(_META), len(_META) + len(table.partition_key))
+        self._serialized = _key_of(len(_META), len(_META) + len(table.partition_key))
 
     def token(self, rows: Sequence[RawRow]) -> int:
         """The token of a group's partition."""
-        return self._token_of(serialized_key([rows[0][at] or b"" for at in self._partition]))
+        return self._token_of(self._serialized(rows[0]))
 
     @staticmethod
     def identities(rows: Sequence[RawRow]) -> list[Identity]:
@@ -133,7 +133,7 @@ class LogDecoder:
         first = len(_META)
         clustering = first + len(table.partition_key)
         others = first + len(table.key)
-        self._partition_at = range(first, clustering)
+        self._serialized = _key_of(first, clustering)
         self._partition = key_reader(table.partition_key, first)
         self._clustering_at = range(clustering, others)
         self._clustering = key_reader(table.clustering_key, clustering)
@@ -176,14 +176,14 @@ class LogDecoder:
                 # A group is one mutation of one partition, so its end is there or soon will be.
                 name = self._table.full_name
                 raise Transient(f"ScyllaDB: {name}: a group of log rows has no end")
-            token = self._token_of(serialized_key([row[at] or b"" for at in self._partition_at]))
+            token = self._token_of(self._serialized(row))
             if not holds(token):
                 continue
             partition = self._partition(row)
             if None in partition:
                 raise self._unreadable("its log has an empty value in a key")
-            operation = self._operation(row)
-            if len(group) == 1 and operation in self._kinds:
+            operation = _OPERATIONS.get(row[_OPERATION])
+            if operation in self._kinds and len(group) == 1:
                 found.append(self._change(operation, row, partition, token))
             else:
                 found += self._group(group, partition, token)
@@ -334,10 +334,11 @@ class LogDecoder:
 
 def _identity(row: RawRow) -> Identity:
     """The log's own key. Raises ValueError where a part of it is missing."""
-    stream, time, seq = row[:_OPERATION]
+    stream, time, seq = row[_STREAM], row[_TIME], row[_SEQ]
     if stream is None or time is None or seq is None:
         raise ValueError
-    return Identity(stream, time, int.from_bytes(seq, "big"))
+    # Its own constructor takes three times as long.
+    return tuple.__new__(Identity, (stream, time, int.from_bytes(seq, "big")))
 
 
 def serialized_key(parts: Sequence[bytes]) -> bytes:
@@ -345,6 +346,13 @@ def serialized_key(parts: Sequence[bytes]) -> bytes:
     if len(parts) == 1:
         return parts[0]
     return b"".join(len(p).to_bytes(2, "big") + p + b"\x00" for p in parts)
+
+
+def _key_of(first: int, end: int) -> Callable[[RawRow], bytes]:
+    """Serialises the partition key of a row."""
+    if end - first == 1:
+        return lambda row: row[first] or b""
+    return lambda row: serialized_key([part or b"" for part in row[first:end]])
 
 
 def groups(rows: Iterable[RawRow]) -> list[list[RawRow]]:

@@ -41,17 +41,14 @@ class Ledger:
         Cells that are settled already, because they were read for the first time so late, are not
         kept.
         """
-        settled_cell = cell_of(settled_ms)
+        settled_cell_us = cell_of(settled_ms) * 1000
         added: dict[Cell, list[int]] = {}
         lanes = self._lanes
         for event in events:
             identity = event.identity
-            if identity is None:
+            if identity is None or event.time_us < settled_cell_us:
                 continue
-            start = cell_of(event.time_us // 1000)
-            if start < settled_cell:
-                continue
-            cell = (lane_of(event.token, lanes), start)
+            cell = (lane_of(event.token, lanes), cell_of(event.time_us // 1000))
             row_hash = identity_hash(*identity)
             if cell in added:
                 added[cell].append(row_hash)

@@ -44,7 +44,8 @@ def long(number: int) -> bytes:
 def string(text: str) -> bytes:
     """A text, its length in front."""
     encoded = str.encode(text)
-    return long(len(encoded)) + encoded
+    size = len(encoded)
+    return (_LAST[size << 1] if size < 1 << 13 else long(size)) + encoded
 
 
 def _bytes(value: bytes) -> bytes:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 from cdcd.config.settings import Settings
 from cdcd.model.change import Batch
 from cdcd.model.destination import GONE, Destination, check_destination
-from cdcd.model.lane import Assignment, lane_of
+from cdcd.model.lane import Assignment, lane_of, lanes_of
 from cdcd.model.position import Position
 from cdcd.model.published import Sought, TakePublished
 from cdcd.model.refresh import Copied, Request
@@ -217,8 +217,8 @@ class PublishingLanes:
         self._board.transaction(time.monotonic() - started)
         now_ms = wall_clock_ms()
         for _, batch in writers:
-            written_ms = (event.time_us // 1000 for event in batch.events)
-            self._board.published(batch.table.full_name, written_ms, now_ms)
+            written_us = [event.time_us for event in batch.events]
+            self._board.published(batch.table.full_name, written_us, now_ms)
 
 
 def uncopied(
@@ -267,7 +267,7 @@ def positions_due(batches: Sequence[Batch], lanes: int) -> dict[tuple[str, int],
     newest: dict[tuple[str, int], Position] = {}
     for batch in batches:
         name = batch.table.full_name
-        changed = {lane_of(event.token, lanes) for event in batch.events}
+        changed = lanes_of((event.token for event in batch.events), lanes)
         newest |= {(name, lane): position for lane, position in batch.positions.items()}
         due |= {(name, lane) for lane in (batch.positions if batch.save else changed)}
     return {at: newest[at] for at in sorted(due)}

@@ -40,7 +40,7 @@ def board() -> Board:
 def _work(board: Board, table: str, changes: int) -> None:
     now_ms = wall_clock_ms()
     board.frontier(table, now_ms - 300)
-    board.published(table, [now_ms] * changes, now_ms)
+    board.published(table, [now_ms * 1000] * changes, now_ms)
     board.applied(Applied(table, [now_ms * 1000] * changes, [now_ms] * changes, now_ms, 0.01))
     board.waiting(table, 0)
 

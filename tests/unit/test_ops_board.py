@@ -34,7 +34,7 @@ def _running(board: Board) -> Status:
 
 def test_published_changes_are_counted_with_their_latency(board: Board) -> None:
     """Published changes appear in status and metrics, each with the age that it had."""
-    board.published("ks.t", [NOW_MS - 300, NOW_MS - 5000], NOW_MS)
+    board.published("ks.t", [NOW_US - 300_000, NOW_US - 5_000_000], NOW_MS)
     assert board.snapshot().tables[0].published == 2
     samples = _samples(board)
     assert samples["cdcd_published_changes_total ks.t"] == 2
@@ -59,7 +59,7 @@ def test_applied_batches_are_counted_with_their_latency(board: Board) -> None:
 
 def test_clocks_that_differ_make_no_negative_latency(board: Board) -> None:
     """A change from the future counts as just written."""
-    board.published("ks.t", [NOW_MS + 400], NOW_MS)
+    board.published("ks.t", [NOW_US + 400_000], NOW_MS)
     samples = _samples(board)
     assert samples["cdcd_scylla_to_kafka_seconds_sum ks.t"] == 0
     assert samples["cdcd_scylla_to_kafka_seconds_bucket 0.05 ks.t"] == 1
@@ -117,7 +117,7 @@ def test_tables_are_counted_by_state(board: Board) -> None:
 
 def test_state_keeps_counts(board: Board) -> None:
     """A table that stops keeps what was counted of it."""
-    board.published("ks.t", [NOW_MS], NOW_MS)
+    board.published("ks.t", [NOW_US], NOW_MS)
     board.table("ks.t", TableState.STOPPED, "x")
     assert board.snapshot().tables[0].published == 1
 
