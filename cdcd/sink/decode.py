@@ -8,6 +8,7 @@ from operator import itemgetter
 
 from cdcd.model.errors import TableStopped
 from cdcd.transport.avro import FRAME, MalformedRecord, schema_id_of
+from cdcd.transport.avro_columns import RECORDS_MAX
 from cdcd.transport.changes import Changes
 from cdcd.transport.record_reader import KeyReader, RecordReader, key_reader
 from cdcd.transport.records import Record
@@ -21,9 +22,6 @@ def is_applied(record: Record) -> bool:
     """
     return record.value is not None and record.key is not None and not record.is_late
 
-
-# Decoding so many takes some milliseconds.
-PORTION_RECORDS = 960
 
 # What stands in front of keys and values.
 _frames = partial(map, itemgetter(slice(FRAME.size)))
@@ -56,11 +54,12 @@ class Decoder:
         for pair, alike in groupby(frames):
             read_keys, read_values = await self._readers(*pair, records[first])
             end = first + len(list(alike))
-            for start in range(first, end, PORTION_RECORDS):
-                at = slice(start, min(start + PORTION_RECORDS, end))
-                if at.stop - yielded > PORTION_RECORDS:
-                    # Others have their turn. A thread of its own would take half as much again:
-                    # the interpreter's lock would go to and fro.
+            for start in range(first, end, RECORDS_MAX):
+                at = slice(start, min(start + RECORDS_MAX, end))
+                if at.stop - yielded > RECORDS_MAX:
+                    # Others have their turn, the statements of the batch before above all. In a
+                    # thread of its own it would take half as much again: the interpreter's lock
+                    # would go to and fro.
                     await asyncio.sleep(0)
                     yielded = start
                 try:
