@@ -19,8 +19,8 @@ def lane_of(token: int, lanes: int) -> int:
 
 def lanes_of(tokens: Iterable[int], lanes: int) -> set[int]:
     """The lanes of many tokens."""
-    down, middle = 65 - lanes.bit_length(), lanes >> 1
-    return {lane + middle for lane in {token >> down for token in tokens}}
+    down = 65 - lanes.bit_length()
+    return {(token - RING_MIN) >> down for token in tokens}
 
 
 def lane_range(lane: int, lanes: int) -> TokenRange:

@@ -7,7 +7,7 @@ from cassandra.metadata import Murmur3Token
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cdcd.model.lane import LaneSet, lane_of, lane_range
+from cdcd.model.lane import LaneSet, lane_of, lane_range, lanes_of
 from cdcd.model.position import RING_MAX, RING_MIN, Generation, StreamRange, TokenRange
 from cdcd.source.decode import serialized_key
 from cdcd.source.lanes import streams_of, unwrapped
@@ -25,6 +25,12 @@ def test_every_token_is_in_one_lane(token: int, lanes: int) -> None:
     assert token in lane_range(own, lanes)
     neighbours = {own - 1, own + 1} & set(range(lanes))
     assert not any(token in lane_range(n, lanes) for n in neighbours)
+
+
+@given(st.lists(tokens), counts)
+def test_lanes_of_many_tokens(many: list[int], lanes: int) -> None:
+    """Asked for together, tokens are in the lanes that they are in one by one."""
+    assert lanes_of(many, lanes) == {lane_of(token, lanes) for token in many}
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 16, 1024])
