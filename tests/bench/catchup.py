@@ -21,7 +21,7 @@ from cassandra.concurrent import execute_concurrent
 
 from tests import stack as local
 from tests.bench import work
-from tests.bench.latency import cpu_seconds, peak_mb
+from tests.bench.latency import busy_seconds, cpu_seconds, peak_mb
 from tests.scenario.conftest import Place, connected
 from tests.scenario.daemon import Daemon, wait_until
 
@@ -94,8 +94,10 @@ class Arm:
         daemon.start()
         wait_until(lambda: done(daemon, first) > 0, "a first change", WAIT_SECONDS)
         began, before = time.monotonic(), done(daemon, self.counted)
+        busy, own = busy_seconds(), cpu_seconds(daemon.pid)
         wait_until(lambda: done(daemon, self.counted) >= changes, "all changes", WAIT_SECONDS)
         seconds = time.monotonic() - began
+        busy, own = busy_seconds() - busy, cpu_seconds(daemon.pid) - own
         cpu = cpu_seconds(daemon.pid) - start_up
         peak = peak_mb(daemon.pid)
         daemon.stop()
@@ -104,6 +106,8 @@ class Arm:
             "cpu_us_per_change": round(cpu / changes * 1e6, 1),
             "start_up_cpu_seconds": round(start_up, 2),
             "peak_mb": peak,
+            "cores": round(own / seconds, 2),
+            "other_cores": round((busy - own) / seconds, 2),
         }
 
 

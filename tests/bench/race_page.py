@@ -24,6 +24,8 @@ FIGURES = {
     "cpu_us_per_change": "CPU of the process, µs for each change",
     "start_up_cpu_seconds": "CPU of its start, not in the line above, s",
     "peak_mb": "Peak memory, MB",
+    "cores": "Cores that it kept busy",
+    "other_cores": "Cores that all else kept busy, the servers above all",
     "rows_that_differ": "Rows that differ from the source",
     "changes_missing": "Changes that are not in the topic",
     "not_seen": "Changes that nobody saw",
