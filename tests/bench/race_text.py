@@ -71,7 +71,7 @@ The rest of cdcd's CPU is Python. Of the source's, `make bench-cpu` finds half i
 hashing records, three parts in ten in turning log rows into changes, an eighth in fingerprints; of
 the sink's, two thirds in reading records, the rest in merging and laying out rows. They cost more
 where the servers use the other core and the same caches: the same steps on the same records were
-measured at 5 µs alone and at 7 to 8 in a busy sink. Driver, client, event loop and COPY come on top.
+measured at 5 µs alone and at 7 to 8 in a busy sink. Driver, client, event loop, COPY come on top.
 The source's codecs are code that is made for each table; the sink reads the same field of hundreds
 of records at once, and no field that is not needed. Encoded numbers are looked up, not computed;
 the collector of cycles is off the road, batches and windows overlap. A batch's statements run one
