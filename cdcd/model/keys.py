@@ -115,6 +115,8 @@ def key_converter(cql: CqlType, kind: str, convert: Converter, *, of_partition: 
         convert = _with_scale if base != "jsonb" else lambda value: json.dumps(_with_scale(value))
     if of_partition and keeps_scale(cql, kind):
         convert = _scaled
+    if cql.name in _FLOATS:
+        convert = _with_one_nan(convert)
     rule = key_rule(cql, kind, of_partition=of_partition)
     if rule is None:
         return convert
@@ -128,6 +130,16 @@ def key_converter(cql: CqlType, kind: str, convert: Converter, *, of_partition: 
         return convert(value)
 
     return checked
+
+
+def _with_one_nan(convert: Converter) -> Converter:
+    """What is not a number is one value in a key, and Python takes each such object for another."""
+
+    def converted(value: Any) -> Any:
+        found = convert(value)
+        return math.nan if found != found else found  # noqa: PLR0124
+
+    return converted
 
 
 def _scaled(value: dict[str, Any]) -> Scaled:

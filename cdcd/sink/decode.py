@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from functools import partial
 from itertools import groupby
 from operator import itemgetter
 
@@ -20,11 +19,24 @@ def is_applied(record: Record) -> bool:
     """Whether it is a change to be applied: neither a tombstone, nor a late change, which the
     refresh behind it overtakes.
     """
-    return record.value is not None and record.key is not None and not record.is_late
+    return record.value is not None and not record.is_late
 
 
 # What stands in front of keys and values.
-_frames = partial(map, itemgetter(slice(FRAME.size)))
+_FRAME = itemgetter(slice(FRAME.size))
+
+
+def _alike(records: Sequence[Record]) -> dict[tuple[bytes, bytes], list[int]]:
+    """The places of records by the frames of key and value: one pair, unless a schema is new."""
+    keys = map(_FRAME, [r.key or b"" for r in records])
+    values = map(_FRAME, [r.value or b"" for r in records])
+    found: dict[tuple[bytes, bytes], list[int]] = {}
+    first = 0
+    for frames, run in groupby(zip(keys, values, strict=True)):
+        end = first + sum(1 for _ in run)
+        found.setdefault(frames, []).extend(range(first, end))
+        first = end
+    return found
 
 
 class Decoder:
@@ -47,27 +59,29 @@ class Decoder:
 
         Raises TableStopped for a record or a schema that is not of cdcd's making.
         """
-        keys, values = [r.key or b"" for r in records], [r.value or b"" for r in records]
-        frames = zip(_frames(keys), _frames(values), strict=True)
-        found, first, yielded = Changes(), 0, 0
-        # Of one pair of schemas after the other: in the order of the records.
-        for pair, alike in groupby(frames):
-            read_keys, read_values = await self._readers(*pair, records[first])
-            end = first + len(list(alike))
-            for start in range(first, end, RECORDS_MAX):
-                at = slice(start, min(start + RECORDS_MAX, end))
-                if at.stop - yielded > RECORDS_MAX:
+        alike, found, order = _alike(records), Changes(), list[int]()
+        for frames, places in alike.items():
+            read_keys, read_values = await self._readers(*frames, records[places[0]])
+            for start in range(0, len(places), RECORDS_MAX):
+                if order:
                     # Others have their turn, the statements of the batch before above all. In a
                     # thread of its own it would take half as much again: the interpreter's lock
                     # would go to and fro.
                     await asyncio.sleep(0)
-                    yielded = start
+                part = places[start : start + RECORDS_MAX]
+                keys = [records[at].key or b"" for at in part]
+                values = [records[at].value or b"" for at in part]
                 try:
-                    found.extend(read_values.changes(read_keys(keys[at]), values[at]))
+                    found.extend(read_values.changes(read_keys(keys), values))
                 except MalformedRecord as error:
-                    raise self._foreign(records[start + error.at], error) from error
-            first = end
-        return found
+                    raise self._foreign(records[part[error.at]], error) from error
+                order += part
+        # Where there is more than one pair of schemas, back to the order of the records.
+        return (
+            found
+            if len(alike) < 2
+            else found.take(sorted(range(len(order)), key=order.__getitem__))
+        )
 
     async def _readers(
         self, key: bytes, value: bytes, record: Record

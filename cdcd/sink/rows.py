@@ -83,8 +83,12 @@ def joined(parts: Iterable[Part]) -> list[Part]:
     return sorted(found, key=_place)
 
 
-def _place(part: Part) -> int:
-    return -1 if isinstance(part.shape, RangeShape) else _ORDER.index(part.shape.kind)
+def _place(part: Part) -> tuple[Any, ...]:
+    # The same for all workers, so that none waits for another's locks crosswise.
+    shape = part.shape
+    if isinstance(shape, RangeShape):
+        return (-1,)
+    return _ORDER.index(shape.kind), shape.columns, shape.expires, part.checked
 
 
 def _partition_deletes(target: Target, deletes: Mapping[Key, int], events: Events) -> Part:

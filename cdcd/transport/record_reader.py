@@ -5,6 +5,7 @@ if applying a change takes it, and passed over if not, which most of `source` is
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import takewhile
 from typing import Any, TypeVar
 
@@ -40,8 +41,11 @@ _CONSTANT = frozenset(
 )
 # What a change cannot be applied without.
 _NEEDED = ("op", "before", "after", "source", "delta")
+_NEEDED_OF_SOURCE = ("ts_us", "token")
 # Of these, and of sets of written columns, so many are recognised at sight.
 _KNOWN_MAX = 16
+# Of sets of written columns, so many are one object wherever they come.
+_SHARED_MAX = 1024
 
 Result = TypeVar("Result")
 
@@ -59,7 +63,11 @@ class RecordReader:
     def __init__(self, schema: Schema, table: TableSpec) -> None:
         self._table = table
         try:
-            if lacking := set(_NEEDED) - {field["name"] for field in schema["fields"]}:
+            parts = {field["name"]: field["type"] for field in schema["fields"]}
+            lacking = set(_NEEDED) - parts.keys()
+            if not lacking:
+                lacking = set(_NEEDED_OF_SOURCE) - {f["name"] for f in parts["source"]["fields"]}
+            if lacking:
                 raise ValueError(f"not a schema of cdcd: it lacks {', '.join(sorted(lacking))}")
             self._steps = _Steps(schema, table).all()
         except (KeyError, TypeError, IndexError, AttributeError) as error:
@@ -264,12 +272,14 @@ class _Steps:
     def _written(self, schema: Any) -> avro_read.Reader:
         read = avro_read.reader(schema, {})
         columns = frozenset(c.name for c in self._table.columns[self._keys :])
+        # Also where there are too many to be recognised at sight.
+        share = lru_cache(_SHARED_MAX)(Written)
 
         def written(buf: bytes, at: int) -> tuple[Written, int]:
             found, end = read(buf, at)
             if not columns.issuperset(found):
                 raise Malformed("a column that the table does not have")
-            return Written(found), end
+            return share(tuple(found)), end
 
         return written
 

@@ -185,7 +185,7 @@ class Feed:
             producer.poll(0)
         producer.commit_transaction(30)
 
-    def produce_raw(self, spec: TableSpec, key: bytes, value: bytes | None) -> None:
+    def produce_raw(self, spec: TableSpec, key: bytes | None, value: bytes | None) -> None:
         producer = self._transactional()
         producer.begin_transaction()
         producer.produce(self.topic(spec), key=key, value=value)

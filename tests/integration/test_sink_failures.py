@@ -148,13 +148,16 @@ async def test_an_absent_registry_is_transient(feed: Feed) -> None:
             await eventually(lambda: count_of(feed), 3)
 
 
-async def test_a_record_that_is_not_cdcds_stops_its_table_alone(feed: Feed) -> None:
+@pytest.mark.parametrize("key", [b"k", None])
+async def test_a_record_that_is_not_cdcds_stops_its_table_alone(
+    feed: Feed, key: bytes | None
+) -> None:
     """The table says where and why, without the value, and the other tables go on."""
     await feed.publish(PLAIN, inserts(2))
     await feed.publish(OTHER, [change(OTHER, "c", (1,), {"v": "x"})])
     async with sinking(feed.plan()) as board:
         await eventually(lambda: count_of(feed), 2)
-        feed.produce_raw(PLAIN, b"k", b"secret")
+        feed.produce_raw(PLAIN, key, b"secret")
 
         async def state() -> TableState:
             return status(board, PLAIN).state

@@ -147,6 +147,22 @@ def test_a_schema_that_lacks_a_field(field: str) -> None:
         RecordReader({**VALUE_SCHEMA, "fields": kept}, TABLE)
 
 
+@pytest.mark.parametrize("field", ["ts_us", "token"])
+def test_a_schema_whose_source_lacks_a_field(field: str) -> None:
+    """Write time and token stand in `source`, and are named where they do not."""
+    fields = [
+        {
+            **f,
+            "type": {**f["type"], "fields": [s for s in f["type"]["fields"] if s["name"] != field]},
+        }
+        if f["name"] == "source"
+        else f
+        for f in VALUE_SCHEMA["fields"]
+    ]
+    with pytest.raises(ValueError, match=field):
+        RecordReader({**VALUE_SCHEMA, "fields": fields}, TABLE)
+
+
 SCOPE = Row((b"\x01",), (b"\x02",))
 LANE_RECORDS = [
     lane_records.encode_position(Position("log", 1, 2, 3)),

@@ -85,6 +85,15 @@ def test_types_that_hold_all_values(text: str, kind: str, one: Any, other: Any) 
     assert in_key(parse(text), kind, one) != in_key(parse(text), kind, other)
 
 
+@pytest.mark.parametrize("text", ["float", "double"])
+def test_what_is_not_a_number_is_one_key(text: str) -> None:
+    """Keys of several changes of such a row are equal, though no two such values are."""
+    cql = parse(text)
+    one, other = ((in_key(cql, postgres_type(cql), float("nan")),) for _ in range(2))
+    assert one == other
+    assert len({one, other}) == 1
+
+
 @pytest.mark.parametrize("text", ["float", "double", "decimal", "varint"])
 def test_clustering_columns_are_compared_by_value(text: str) -> None:
     """What ScyllaDB itself takes for one row in a clustering column is not refused there."""
