@@ -5,7 +5,7 @@ operations". A row's column is absent (not touched), set, or deleted (set to nul
 """
 
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from enum import IntEnum
 from itertools import takewhile
@@ -366,6 +366,17 @@ def groups(rows: Iterable[RawRow]) -> list[list[RawRow]]:
             stream, time = row[_STREAM], row[_TIME]
             found.append([row])
     return found
+
+
+def whole_groups(rows: Sequence[RawRow], rows_min: int) -> Iterator[Sequence[RawRow]]:
+    """Rows of one read in portions of so many or some more, each of whole groups."""
+    start = 0
+    while start < len(rows):
+        end = min(start + rows_min, len(rows))
+        while end < len(rows) and rows[end][:_SEQ] == rows[end - 1][:_SEQ]:
+            end += 1
+        yield rows[start:end]
+        start = end
 
 
 def last_group(rows: Sequence[RawRow]) -> int:

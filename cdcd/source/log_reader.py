@@ -9,11 +9,14 @@ from cdcd.model.change import ChangeEvent
 from cdcd.model.lane import LaneSet
 from cdcd.model.position import Window
 from cdcd.model.table import TableSpec
-from cdcd.source.decode import LogDecoder, log_columns
+from cdcd.source.decode import LogDecoder, log_columns, whole_groups
 from cdcd.source.full_rows import Rows, filled
 from cdcd.source.row_readers import RawRow
 from cdcd.source.scan import Scan, Take, select
 from cdcd.source.session import Session, partition_token
+
+# Decoding so many takes some milliseconds.
+PORTION_ROWS = 500
 
 
 class Read(NamedTuple):
@@ -66,8 +69,12 @@ class LogReader:
         brought = await self._scan.read(streams, window, taker, rows_max)
         events: list[ChangeEvent] = []
         # Only now is it known that the window is not too wide.
-        for part in parts:
-            events += self._decoder.changes(part, lanes.holds)
+        queries = len(parts)
+        while parts:
+            for rows in whole_groups(parts.pop(0), PORTION_ROWS):
+                events += self._decoder.changes(rows, lanes.holds)
+                # Others have their turn: a sink's statements wait for the loop, one by one.
+                await asyncio.sleep(0)
         if self._rows is not None:
             events = await filled(self._rows, events)
-        return Read(events, brought.rows, len(parts), brought.weight)
+        return Read(events, brought.rows, queries, brought.weight)

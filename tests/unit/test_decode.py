@@ -3,11 +3,20 @@
 import struct
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cdcd.model.change import ChangeEvent, Elements, Identity, Operation
 from cdcd.model.errors import TableStopped, Transient
 from cdcd.model.position import min_timeuuid
-from cdcd.source.decode import LogDecoder, groups, last_group, log_columns, serialized_key
+from cdcd.source.decode import (
+    LogDecoder,
+    groups,
+    last_group,
+    log_columns,
+    serialized_key,
+    whole_groups,
+)
 from tests.unit.log_rows import (
     EXPIRED_PARTITION,
     EXPIRED_ROW,
@@ -226,6 +235,20 @@ def test_rows_are_cut_into_groups() -> None:
     assert [len(g) for g in found] == [2, 1, 1, 1]
     assert [r for g in found for r in g] == rows
     assert groups([]) == []
+
+
+@given(st.lists(st.integers(1, 7), max_size=20), st.integers(1, 9))
+def test_portions_of_whole_groups(sizes: list[int], rows_min: int) -> None:
+    """Portions are all rows in order, no group is cut, and none but the last has too few."""
+    rows = [
+        log_row(UPDATE, **{"cdc$stream_id": bytes([n]) * 16})
+        for n, size in enumerate(sizes)
+        for _ in range(size)
+    ]
+    found = list(whole_groups(rows, rows_min))
+    assert [row for part in found for row in part] == rows
+    assert [group for part in found for group in groups(part)] == groups(rows)
+    assert all(rows_min <= len(part) < rows_min + 7 for part in found[:-1])
 
 
 def test_the_last_group_of_a_page() -> None:
