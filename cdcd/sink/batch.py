@@ -17,10 +17,11 @@ from cdcd.transport.records import TIMESTAMP_MS, Record
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A change that was refused, and what is kept of it."""
+    """A change that was refused, and what is kept of it. One that is `refreshed` was read anew."""
 
     event: ChangeEvent
     letter: DeadLetter
+    refreshed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Batch:
             refusal,
             now_ms,
         )
-        return Refused(self.events[at], letter)
+        return Refused(self.events[at], letter, at in self.events.refreshed)
 
 
 @dataclass(frozen=True, slots=True)

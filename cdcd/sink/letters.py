@@ -118,14 +118,15 @@ async def close(
     """Close what waits for rows that this batch has read anew: they are applied now, or, where
     they are among the dead, refused again. `names` are those of pipeline and topic.
     """
-    read = [at for at, op in enumerate(batch.events.operations) if op in _REFRESHES]
-    again = [r for r in dead if r.event.op in _REFRESHES]
+    events = batch.events
+    read = [at for at in events.refreshed if events.operations[at] in _REFRESHES]
+    again = [r for r in dead if r.refreshed and r.event.op in _REFRESHES]
     if not (read or again) or not await connection.fetchval(_WAITING, *names):
         return
     refused = {(r.letter.partition, r.letter.offset) for r in dead}
     places = [(batch.records[at].partition.number, batch.records[at].offset) for at in read]
     found = [
-        (*place, batch.events[at], State.REPLAYED)
+        (*place, events[at], State.REPLAYED)
         for at, place in zip(read, places, strict=True)
         if place not in refused
     ]

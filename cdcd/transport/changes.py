@@ -29,7 +29,8 @@ class Changes(Sequence[ChangeEvent]):
 
     `keys` are those of the records, `values` have what is not null by column; of a change that is
     `written`, columns that were not do not count. What is None for most is in no list but in a
-    dict, by the change's place. No change has an `identity`: applying takes none.
+    dict, by the change's place. No change has an `identity`, for applying takes none; `refreshed`
+    are those that came from none, for a refresh has published them.
     """
 
     tables: list[TableSpec] = field(default_factory=list)
@@ -42,6 +43,7 @@ class Changes(Sequence[ChangeEvent]):
     ttls: dict[int, int] = field(default_factory=dict)
     elements: dict[int, dict[str, Elements]] = field(default_factory=dict)
     bounds: dict[int, Bounds] = field(default_factory=dict)
+    refreshed: dict[int, bool] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -114,4 +116,4 @@ class Changes(Sequence[ChangeEvent]):
 
 
 _LISTS = ("tables", "keys", "operations", "times_us", "tokens", "written")
-_SPARSE = ("ttls", "elements", "bounds")
+_SPARSE = ("ttls", "elements", "bounds", "refreshed")

@@ -41,7 +41,7 @@ _CONSTANT = frozenset(
 )
 # What a change cannot be applied without.
 _NEEDED = ("op", "before", "after", "source", "delta")
-_NEEDED_OF_SOURCE = ("ts_us", "token")
+_NEEDED_OF_SOURCE = ("ts_us", "token", "stream")
 # Of these, and of sets of written columns, so many are recognised at sight.
 _KNOWN_MAX = 16
 # Of sets of written columns, so many are one object wherever they come.
@@ -232,8 +232,27 @@ class _Steps:
             steps += _at_sight(constant)
             constant = []
             to = {"ts_us": "times_us", "token": "tokens"}.get(name)
-            steps.append(self._past(schema) if to is None else self._into(schema, to))
+            if name == "stream":
+                steps.append(self._stream(schema))
+            else:
+                steps.append(self._past(schema) if to is None else self._into(schema, to))
         return steps + _at_sight(constant)
+
+    def _stream(self, schema: Any) -> _Step:
+        """Whether a change came from a row of the log, and not from which."""
+        null, part = parts_of(schema)
+        skip = skipper(part, self._names)
+
+        def step(buffer: Buffer, at: Ints, found: Changes) -> Ints:
+            there, at = there_of(buffer, at, null)
+            if there is None:
+                return skip(buffer, at)
+            found.refreshed = dict.fromkeys(set(range(len(at))).difference(there.tolist()), True)
+            if there.size:
+                at[there] = skip(buffer, at[there])
+            return at
+
+        return step
 
     def _delta(self, schema: Any) -> _Step:
         null, part = parts_of(schema)

@@ -75,7 +75,7 @@ def change(
         clustering=tuple(key[size:]) or (None,) * len(spec.clustering_key),
         time_us=time_us,
         token=more.pop("token", 0),
-        identity=None,
+        identity=more.pop("identity", None),
         values={n: v for n, v in given.items() if v is not None},
         nulls=tuple(n for n, v in given.items() if v is None),
         elements=elements,

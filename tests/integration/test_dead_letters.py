@@ -7,6 +7,7 @@ from typing import Any
 from cdcd.config.settings import DlqSettings
 from cdcd.dlq import desk
 from cdcd.dlq.store import Choice
+from cdcd.model.change import Identity
 from cdcd.model.cqlencode import encoder
 from cdcd.model.refresh import Row
 from cdcd.ops.status import TableState
@@ -106,6 +107,20 @@ async def test_a_row_that_is_refused_again_is_a_letter_of_its_own(feed: Feed) ->
         await eventually(lambda: states(feed), ["open"])
         await feed.publish(SPEC, [change(SPEC, "r", (1,), poison)])
         await eventually(lambda: states(feed), ["superseded", "open"])
+
+
+async def test_a_delete_of_the_logs_is_no_replay(feed: Feed) -> None:
+    """A letter is closed by a row that was read anew, not by what the log says of it."""
+    ours = Identity(bytes(16), bytes(16), 0)
+    async with sinking(feed.plan()):
+        await feed.publish(SPEC, [change(SPEC, "c", (1,), {"note": "a\0"}, identity=ours)])
+        await eventually(lambda: states(feed), ["open"])
+        written = [change(SPEC, "d", (1,), identity=ours), change(SPEC, "c", (2,), identity=ours)]
+        await feed.publish(SPEC, written)
+        await eventually(lambda: ids(feed), {2})
+        assert await states(feed) == ["open"]
+        await feed.publish(SPEC, [change(SPEC, "d", (1,))])
+        await eventually(lambda: states(feed), ["replayed"])
 
 
 async def test_later_changes_of_the_row_are_applied_in_order(feed: Feed) -> None:

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from cdcd.model.change import ChangeEvent, Operation
+from cdcd.model.change import ChangeEvent, Identity, Operation
 from cdcd.model.errors import TableStopped
 from cdcd.sink.decode import Decoder, is_applied
 from cdcd.transport.record_writer import RecordWriter, SchemaIds
@@ -39,11 +39,11 @@ def decoder() -> tuple[Decoder, Schemas]:
     return Decoder(cast("Registry", schemas), "ks.t"), schemas
 
 
-def record(number: int, which: int) -> Record:
+def record(number: int, which: int, identity: Identity | None = None) -> Record:
     """An insert of row `number`, by one of the two schemas."""
     spec = SPECS[which]
     values: dict[str, Any] = {"a": number} | ({"b": str(number)} if which else {})
-    change = ChangeEvent(spec, Operation.CREATE, (number,), (), 10 + number, 7, None, values)
+    change = ChangeEvent(spec, Operation.CREATE, (number,), (), 10 + number, 7, identity, values)
     _, key, value = RecordWriter(spec, TOPIC, "cdcd", IDS[which], 1).record(change, 1)
     return Record(Partition(TOPIC, 0), number, 1, key, value)
 
@@ -61,6 +61,15 @@ async def test_the_order_is_the_records(count: int, which: tuple[int, ...]) -> N
     ]
     assert found.schemas == len(set(chosen))
     assert schemas.asked == 1 + len(set(chosen))
+
+
+async def test_what_was_read_anew_is_told_from_the_logs() -> None:
+    """A change that came from no row of the log is a refresh's, in whatever order they come."""
+    found, _ = decoder()
+    ours = Identity(bytes(16), bytes(16), 3)
+    records = [record(n, n % 2, None if n % 3 else ours) for n in range(600)]
+    changes = await found.decode(records)
+    assert sorted(changes.refreshed) == [n for n in range(600) if n % 3]
 
 
 @pytest.mark.parametrize("bad", [0, 3, 700])
