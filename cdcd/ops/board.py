@@ -107,11 +107,10 @@ class Board:
         self._tables[table] = replace(self._table(table), frontier_ms=frontier_ms)
         self.metrics.frontier_seconds.labels(table).set(frontier_ms / 1000)
 
-    def late(self, table: str, ages_seconds: Sequence[float], found_by: str) -> None:
-        """A pass found log rows behind the frontier, so long after their time."""
-        self.metrics.late.labels(table, found_by).inc(len(ages_seconds))
-        ages_us = (round(-1_000_000 * age) for age in ages_seconds)
-        self.metrics.lateness.observe(table, ages_us, 0, 1_000_000)
+    def late(self, table: str, written_us: Sequence[int], found_ms: int, found_by: str) -> None:
+        """A pass found log rows behind the frontier; `written_us` has the write time of each."""
+        self.metrics.late.labels(table, found_by).inc(len(written_us))
+        self.metrics.lateness.observe(table, written_us, found_ms * 1000, 1_000_000)
 
     def headroom(self, table: str, seconds: float) -> None:
         """How long until the log forgets what has not been read."""

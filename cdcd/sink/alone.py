@@ -130,7 +130,6 @@ class _Layout:
         stamps = [(times_us[at] - EPOCH_US,) for at in ats]
         if kind is Kind.DELETE:
             shape = Shape(kind, tuple(c.name for c in target.key))
-            columns: list[TargetColumn] = []
             rest = zip(stamps, strict=True) if target.soft_delete else repeat(())
         else:
             columns = [c for c in target.columns if kind is Kind.REPLACE or c.source.name in names]

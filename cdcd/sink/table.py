@@ -282,7 +282,8 @@ class Table:
             if self._targets is None:
                 raise RuntimeError("the table is used before `open` was true")
             batch = Batch(self._targets, records, changes)
-            done = await in_thread_if_long(lay_storable, batch, wall_clock_ms())
+            lay = partial(lay_storable, batch, wall_clock_ms())
+            done = await in_thread_if_long(len(records), lay)
             return Prepared(cut, Write(self.topic, cut.moves, *done), spans)
 
     async def _write(self, prepared: Prepared, turn: Turn) -> None:

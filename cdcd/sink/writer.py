@@ -24,9 +24,10 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import repeat
 from operator import add
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from cdcd.model.change import ChangeEvent
@@ -74,7 +75,6 @@ ARRAYS_ROWS_MAX = 200
 STAGING_TABLES_MAX = 3
 
 Rows = Sequence[tuple[Any, ...]]
-Given = ParamSpec("Given")
 Result = TypeVar("Result")
 Ask = Callable[[Sequence[Request]], Awaitable[None]]
 # Told how many changes the batch has and which were refused so far; raises when that is too much.
@@ -180,7 +180,7 @@ async def _search(
         part = batch.part(at)
         try:
             with rejections():
-                laid = await in_thread_if_long(lay, part)
+                laid = await in_thread_if_long(len(at), partial(lay, part))
                 unclear = await _apply_all(connection, laid, part, staging)
         except Rejected as error:
             refusal = error.refusal
@@ -197,16 +197,11 @@ async def _search(
             limit(count, done.dead)
 
 
-async def in_thread_if_long(
-    work: Callable[Concatenate[Batch, Given], Result],
-    batch: Batch,
-    *args: Given.args,
-    **kwargs: Given.kwargs,
-) -> Result:
-    """Do something with a batch; in a thread where that takes long, so that the loop answers."""
-    if len(batch.events) <= ARRAYS_ROWS_MAX:
-        return work(batch, *args, **kwargs)
-    return await asyncio.to_thread(work, batch, *args, **kwargs)
+async def in_thread_if_long(rows: int, work: Callable[[], Result]) -> Result:
+    """Do something with so many rows; in a thread where that takes long, so that the loop answers
+    meanwhile.
+    """
+    return await asyncio.to_thread(work) if rows > ARRAYS_ROWS_MAX else work()
 
 
 async def _copy_ahead(connection: Connection, laid: Laid, staging: _Staging) -> None:

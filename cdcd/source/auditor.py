@@ -251,8 +251,8 @@ class Auditor:
             if not await self._tools.is_current(view.version):
                 return False
             await self._tools.publish(Found(late, ()))
-            ages = [view.now_ms / 1000 - e.time_us / 1_000_000 for e in late]
-            board.late(view.log.table.full_name, ages, "audit")
+            written_us = [event.time_us for event in late]
+            board.late(view.log.table.full_name, written_us, view.now_ms, "audit")
         return True
 
 

@@ -117,9 +117,10 @@ class Settler:
             if found.late and not await self._tools.is_current(view.version):
                 return False
             late_rows += len(found.late)
-            ages = [view.now_ms / 1000 - e.time_us / 1_000_000 for e in found.late]
+            written_us = [event.time_us for event in found.late]
             await self._tools.publish(found)
-            self._tools.board.late(view.log.table.full_name, ages, str(number + 1))
+            name = view.log.table.full_name
+            self._tools.board.late(name, written_us, view.now_ms, str(number + 1))
         if number == 0:
             rows = sum(fingerprint.count for fingerprint in seen.cells.values())
             self._tools.learn(FirstPass(late_rows, rows, window.start_ms, view.now_ms))

@@ -76,11 +76,12 @@ The source's codecs are code that is made for each table; the sink reads the sam
 of records at once, and no field that is not needed. Encoded numbers are looked up, not computed;
 the collector of cycles is off the road, batches and windows overlap. A batch's statements run one
 after the other, so where one table is all that is written, their time and the loop's turns between
-them are the sink's rate. What was tried without a gain: fastavro (four times the CPU), other turns
-of the interpreter's lock, no collector at all, other ways to read a number, librdkafka's calls for
-many records, encoding the source's records on the loop, and decoding the sink's in a thread, which
-took a third more. In the whole road live objects are 107 of the peak's megabytes, 45 of them
-modules; the rest are libraries' code, what librdkafka has fetched, and holes between.
+them are the sink's rate. What was tried without a gain: fastavro (three to five
+times the CPU), other turns of the interpreter's lock, no collector at all, other ways to read a
+number, librdkafka's calls for many records, encoding the source's records on the loop, and decoding
+the sink's in a thread, with which it took a quarter more. In the whole road live objects are 107 of
+the peak's megabytes, 45 of them modules; the rest are libraries' code, what librdkafka has fetched,
+and holes between.
 """
 
 _CDCD = "cdcd"

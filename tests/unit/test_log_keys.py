@@ -60,3 +60,15 @@ def test_tokens_are_those_of_changes(spec: TableSpec) -> None:
 def test_a_key_without_value_is_hashed_as_empty() -> None:
     """A partition key that is not there has the token of the empty one."""
     assert KeyDecoder(SINGLE, len).token([keys(SINGLE, row_of(SINGLE, 1, p=None))]) == 0
+
+
+def test_an_empty_part_of_a_key_is_hashed_as_empty() -> None:
+    """A part of a composite key may have no bytes, and is as empty in what is hashed."""
+    seen: list[bytes] = []
+
+    def token_of(key: bytes) -> int:
+        seen.append(key)
+        return 0
+
+    KeyDecoder(COMPOSITE, token_of).token([keys(COMPOSITE, row_of(COMPOSITE, 1, q=b""))])
+    assert seen[0].endswith(b"\0\0\0")

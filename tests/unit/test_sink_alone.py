@@ -124,6 +124,73 @@ def test_a_row_that_is_changed_twice_is_left() -> None:
     assert ([part.ats for part in parts], left) == ([[1]], [0, 2])
 
 
+def test_what_does_not_say_what_it_wrote_is_left() -> None:
+    """A write without its columns' names is merged; a delete has none to name."""
+    write = ChangeEvent(SPEC, Operation.CREATE, (1,), (1,), 1, 7, None, {"a": 1})
+    delete = ChangeEvent(SPEC, Operation.DELETE, (2,), (1,), 2, 7, None, {})
+    found = changes([write, delete, replace(write, partition=(3,))])
+    assert lay_out_alone(targets_of(SPEC, "x"), found)[1] == []
+    found.written[0] = None
+    parts, left = lay_out_alone(targets_of(SPEC, "x"), found)
+    assert (sorted(part.ats for part in parts), left) == ([[1], [2]], [0])
+
+
+KEYED = table({"p:p": "timestamp", "c:c": "decimal", "r:a": "int"})
+
+
+def test_keys_get_the_targets_form() -> None:
+    """Keys are converted, each column by its type, as merging does it."""
+    number = {"scale": 1, "value": b"\x0f"}
+    found = [
+        ChangeEvent(KEYED, Operation.CREATE, (at,), (number,), 1, 7, None, {"a": 1})
+        for at in (1000, 2000)
+    ]
+    targets = targets_of(KEYED, "x")
+    parts, left = lay_out_alone(targets, changes(found))
+    effects = merge(targets, found)
+    assert (work(parts), left) == (work(lay_out(targets, effects, found)), [])
+
+
+def test_a_bad_key_is_named() -> None:
+    """A key without a form in PostgreSQL is told with its column and its change."""
+    spec = table({"p:p": "text", "c:c": "time", "r:a": "int"})
+    found = [
+        ChangeEvent(spec, Operation.CREATE, (text,), (time,), 1, 7, None, {"a": 1})
+        for text, time in (("x", 1000), ("y", 1001))
+    ]
+    with pytest.raises(BadValue) as caught:
+        lay_out_alone(targets_of(spec, "x"), changes(found))
+    assert (caught.value.column.name, caught.value.at) == ("c", 1)
+    found[0] = replace(found[0], partition=("\0",))
+    with pytest.raises(BadValue) as caught:
+        lay_out_alone(targets_of(spec, "x"), changes(found))
+    assert (caught.value.column.name, caught.value.at) == ("p", 0)
+
+
+def test_a_column_that_the_records_lack_is_null() -> None:
+    """A row that was read whole, before its table got a column, has null there."""
+    old, new = (
+        table({"p:p": "int", "r:a": "int"}),
+        table({"p:p": "int", "r:a": "int", "r:b": "int"}),
+    )
+    found = [ChangeEvent(old, Operation.READ, (n,), (), 1, 7, None, {"a": n}) for n in (1, 2)]
+    (part,), _ = lay_out_alone(targets_of(new, "x"), changes(found))
+    assert [row[:3] for row in part.rows] == [(1, 1, None), (2, 2, None)]
+
+
+def test_statements_of_a_kind_have_one_order() -> None:
+    """Whatever comes first in a batch, so that two workers take their locks alike."""
+    first, other = (
+        ChangeEvent(SPEC, Operation.UPDATE, (n,), (1,), 1, 7, None, {name: value})
+        for n, (name, value) in enumerate([("a", 1), ("t", "x")])
+    )
+    shapes = [
+        [part.shape for part in lay(batch_of(targets_of(SPEC, "x"), batch)).parts]
+        for batch in ([first, other], [other, first])
+    ]
+    assert shapes[0] == shapes[1]
+
+
 def test_a_bad_value_is_named() -> None:
     """A value without a form in PostgreSQL is told with its column and its change."""
     spec: TableSpec = table({"p:p": "int", "r:t": "text"})
@@ -134,3 +201,6 @@ def test_a_bad_value_is_named() -> None:
     with pytest.raises(BadValue) as caught:
         lay_out_alone(targets_of(spec, "x"), changes(found))
     assert (caught.value.column.name, caught.value.at) == ("t", 1)
+    with pytest.raises(BadValue) as merged:
+        lay_out(targets_of(spec, "x"), merge(targets_of(spec, "x"), found), found)
+    assert caught.value.condition == merged.value.condition
