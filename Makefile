@@ -141,6 +141,7 @@ poison: $(VENV)/.made ## 1,000 changes that PostgreSQL refuses among 100,000 goo
 		tests/integration/test_dead_letters.py -k test_poison_among_good_rows
 
 drills: $(VENV)/.made ## Every drill on the local stack, 200 kills among them: .local/drills.json; takes an hour
+	@$(BIN)/pip install --quiet --group servers
 	@$(BIN)/python -m tests.drills $(KINDS)
 
 mutants: $(VENV)/.made ## Change the pure modules place by place: do their tests see it? Takes long
