@@ -37,6 +37,8 @@ PARTITIONS = 12
 SETTINGS = SourceSettings(
     confidence_seconds=0.2, catalog_seconds=0.3, settle_delays_seconds=(1.0, 4.0)
 )
+# A write that takes longer than a fifth of a second is late, and on a busy machine some do.
+PATIENT = SETTINGS.model_copy(update={"confidence_seconds": 2.0})
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +60,13 @@ def ks(plain: DriverSession, request: pytest.FixtureRequest) -> Iterator[Keyspac
 
 
 @asynccontextmanager
-async def running(session: Session, ks: Keyspace, recorder: Recorder) -> AsyncIterator[Board]:
+async def running(
+    session: Session, ks: Keyspace, recorder: Recorder, settings: SourceSettings = SETTINGS
+) -> AsyncIterator[Board]:
     """The stage on the keyspace's table."""
     board = Board("p", "i")
     wanted = Directions(Control((f"{ks.name}.t",)))
-    source = stage.Source(session, SETTINGS, wanted, Start.LOG, board)
+    source = stage.Source(session, settings, wanted, Start.LOG, board)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(stage.run(source, recorder))
         yield board
@@ -116,10 +120,10 @@ async def test_a_switch_under_load(ks: Keyspace, session: Session) -> None:
     """
     recorder, numbers = Recorder(), itertools.count()
     before = len(await streams_of(session, ks))
-    async with running(session, ks, recorder):
+    async with running(session, ks, recorder, PATIENT):
         for streams in (9, 3):
-            order(ks, "in 1200 ms", streams)
-            await write(ks, numbers, 2.0)
+            order(ks, "in 3000 ms", streams)
+            await write(ks, numbers, 4.0)
         found = await everything(ks, recorder)
     assert len(await streams_of(session, ks)) == before + 2
     if "tablets" in ks.name:

@@ -37,10 +37,12 @@ PASSWORD = Reference("secret/data/cdcd", "password")
 def server(tmp_path: Path) -> Iterator[Server]:
     """A server with a secret."""
     made = Server(tmp_path)
-    made.start()
-    made.put("cdcd", **SECRET)
-    yield made
-    made.stop()
+    try:
+        made.start()
+        made.put("cdcd", **SECRET)
+        yield made
+    finally:
+        made.stop()
 
 
 def _settings(server: Server, **how: Any) -> VaultSettings:
