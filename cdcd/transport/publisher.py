@@ -8,7 +8,7 @@ on Bufstream 0.1.0 has the reasons). What was committed is then found there.
 import math
 import struct
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +25,7 @@ from cdcd.ops.board import wall_clock_ms
 from cdcd.transport.evolution import check_evolution, remasked
 from cdcd.transport.flush_spans import FlushSpans, Told
 from cdcd.transport.kafka import client_properties, failure
-from cdcd.transport.record_writer import RecordWriter, SchemaIds
+from cdcd.transport.record_writer import EncodedRecord, RecordWriter, SchemaIds
 from cdcd.transport.records import LATE_HEADER, Headers
 from cdcd.transport.registry import IncompatibleSchema, Registry
 from cdcd.transport.schema import (
@@ -117,9 +117,17 @@ class TableWriter:
                 return  # another maker's, which the registry will not find compatible
             check_evolution(before, self.table)
 
-    def record(self, event: ChangeEvent, now_ms: int) -> tuple[int, bytes, bytes]:
-        """Partition, key and value of a change. Raises what RecordWriter does."""
-        return self._writer.record(event, now_ms)
+    def records(self, events: Sequence[ChangeEvent], now_ms: int) -> Iterator[EncodedRecord]:
+        """The records of changes. Raises Unpublishable for one that cannot be a record."""
+        name = self.table.full_name
+        try:
+            for record in self._writer.records(events, now_ms):
+                if len(record[2]) > RECORD_BYTES_MAX:
+                    what = f"has {len(record[2])} bytes as a record; Kafka takes {RECORD_BYTES_MAX}"
+                    raise Unpublishable(name, what)
+                yield record
+        except (TypeError, ValueError, OverflowError, struct.error) as error:
+            raise Unpublishable(name, "has no Avro form") from error
 
 
 class TableWriters:
@@ -307,14 +315,8 @@ class Publisher:
             if flush.spans is not None:
                 plain, told = flush.spans.send(writer.topic)
             late = [*_LATE, *(plain or ())]
-            for event in batch.events:
-                try:
-                    partition, key, value = writer.record(event, now_ms)
-                except (TypeError, ValueError, struct.error) as error:
-                    raise Unpublishable(writer.table.full_name, "has no Avro form") from error
-                if len(value) > RECORD_BYTES_MAX:
-                    what = f"has {len(value)} bytes as a record; Kafka takes {RECORD_BYTES_MAX}"
-                    raise Unpublishable(writer.table.full_name, what)
+            records = writer.records(batch.events, now_ms)
+            for event, (partition, key, value) in zip(batch.events, records, strict=True):
                 headers = late if event.is_late else plain
                 self._produce(writer.topic, value, key, partition, headers, told)
                 if writer.tombstones and event.op is Operation.DELETE and not event.is_late:

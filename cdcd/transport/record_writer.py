@@ -5,8 +5,7 @@ in each record of a table is encoded once; the rest is put together from a chang
 in between. The tests hold the bytes against fastavro's.
 """
 
-from binascii import hexlify
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -15,16 +14,15 @@ from cdcd.model.change import Bounds, ChangeEvent, Elements, Identity, Operation
 from cdcd.model.straight import straight_line
 from cdcd.model.table import TableSpec
 from cdcd.transport.avro import FRAME
+from cdcd.transport.avro_columns import RECORDS_MAX
 from cdcd.transport.avro_write import NULL, SET, Writer, field_name, long, string, value_of, writer
-from cdcd.transport.partitioner import partition_of
+from cdcd.transport.avro_write_columns import longs, uuid_texts
+from cdcd.transport.partitioner import partitions_of
 from cdcd.transport.schema import Schema, avro_name, key_schema, value_schema
 
 _WRITES = frozenset({Operation.CREATE, Operation.UPDATE, Operation.READ})
 _PARTIAL = frozenset({Operation.CREATE, Operation.UPDATE})
 _OPS = {op: string(op.value) for op in Operation}
-
-# Of whole numbers that many records have in common: milliseconds.
-_often = lru_cache(1024)(long)
 
 
 class SchemaIds(NamedTuple):
@@ -32,6 +30,10 @@ class SchemaIds(NamedTuple):
 
     key: int
     value: int
+
+
+# A record's Kafka partition, key and value.
+EncodedRecord = tuple[int, bytes, bytes]
 
 
 class RecordWriter:
@@ -65,41 +67,60 @@ class RecordWriter:
         self._elements = writer(delta["elements"], names) if "elements" in delta else None
         self._range = writer(parts["range"], names) if "range" in parts else None
 
-    def record(self, event: ChangeEvent, now_ms: int) -> tuple[int, bytes, bytes]:
-        """Partition, key and value of a change that is published at `now_ms`.
+    def records(self, events: Sequence[ChangeEvent], now_ms: int) -> Iterator[EncodedRecord]:
+        """The records of changes that are published at `now_ms`, in their order.
 
-        Raises ValueError, TypeError or struct.error for a value that its type cannot hold.
+        Raises ValueError, TypeError, OverflowError or struct.error for a value that its type
+        cannot hold.
         """
-        partition = self._partition(event.partition)
-        key = partition + self._clustering(event.clustering)
-        return (
-            partition_of(partition, self._partitions),
-            self._key_frame + key,
-            self._value(event, key, now_ms),
-        )
+        for first in range(0, len(events), RECORDS_MAX):
+            yield from self._portion(events[first : first + RECORDS_MAX], now_ms)
 
-    def _value(self, event: ChangeEvent, key: bytes, now_ms: int) -> bytes:
+    def _portion(self, events: Sequence[ChangeEvent], now_ms: int) -> list[EncodedRecord]:
+        partitions = [self._partition(event.partition) for event in events]
+        numbers = partitions_of(partitions, self._partitions)
+        made_at = SET + long(now_ms)
+        return [
+            self._record(event, partition, number, source, made_at)
+            for event, partition, number, source in zip(
+                events, partitions, numbers, self._sources(events), strict=True
+            )
+        ]
+
+    def _record(
+        self, event: ChangeEvent, partition: bytes, number: int, source: bytes, made_at: bytes
+    ) -> EncodedRecord:
         op, ttl = event.op, event.ttl_seconds
-        time_us, identity = event.time_us, event.identity
-        return b"".join(
+        key = partition + self._clustering(event.clustering)
+        value = b"".join(
             (
                 self._value_frame,
                 _OPS[op],
                 NULL if event.before is None else SET + key + self._columns(event.before.get),
                 SET + key + self._columns(_after(event).get) if op in _WRITES else NULL,
-                self._head,
-                _often(time_us // 1000),
-                long(time_us),
-                self._middle_of_copy if event.is_snapshot else self._middle,
-                long(event.token),
-                _NO_IDENTITY if identity is None else _identity(identity),
+                source,
                 self._delta(event) if op in _PARTIAL else NULL,
                 NULL if ttl is None else SET + long(ttl),
                 b"" if self._range is None else self._range(self._bounds(event.bounds)),
-                SET,
-                _often(now_ms),
+                made_at,
             )
         )
+        return number, self._key_frame + key, value
+
+    def _sources(self, events: Sequence[ChangeEvent]) -> list[bytes]:
+        """Where each change comes from: the field `source`."""
+        times_us = [event.time_us for event in events]
+        return [
+            b"".join((self._head, ms, us, middle, token, identity))
+            for ms, us, middle, token, identity in zip(
+                longs([time_us // 1000 for time_us in times_us]),
+                longs(times_us),
+                [self._middle_of_copy if e.is_snapshot else self._middle for e in events],
+                longs([event.token for event in events]),
+                _identities([event.identity for event in events]),
+                strict=True,
+            )
+        ]
 
     def _delta(self, event: ChangeEvent) -> bytes:
         names = SET + self._names(tuple(event.values), event.nulls)
@@ -162,18 +183,22 @@ def _after(event: ChangeEvent) -> Mapping[str, Any]:
 _NO_IDENTITY = NULL * 3
 
 
-def _identity(identity: Identity) -> bytes:
+def _identities(identities: Sequence[Identity | None]) -> list[bytes]:
     """Stream, time and sequence as `source` has them."""
-    time = hexlify(identity.time)
-    return b"%b\x02H%b-%b-%b-%b-%b\x02%b" % (
-        _stream(identity.stream),
-        time[:8],
-        time[8:12],
-        time[12:16],
-        time[16:20],
-        time[20:],
-        long(identity.seq),
-    )
+    known = [identity for identity in identities if identity is not None]
+    times = uuid_texts([identity.time for identity in known])
+    written = [
+        b"%b\x02%b\x02%b" % (_stream(identity.stream), time, _often(identity.seq))
+        for identity, time in zip(known, times, strict=True)
+    ]
+    if len(written) == len(identities):
+        return written
+    each = iter(written)
+    return [_NO_IDENTITY if identity is None else next(each) for identity in identities]
+
+
+# Of whole numbers that many records have in common.
+_often = lru_cache(1024)(long)
 
 
 @lru_cache(4096)

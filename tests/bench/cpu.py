@@ -131,7 +131,7 @@ def keep(ledger: Ledger, changes: list[ChangeEvent]) -> None:
 
 def write_all(writer: RecordWriter, changes: list[ChangeEvent]) -> list[WrittenRecord]:
     """Partition, key and value of each change."""
-    return [writer.record(change, 1) for change in changes]
+    return list(writer.records(changes, 1))
 
 
 def read_all(read_key: KeyReader, reader: RecordReader, records: list[WrittenRecord]) -> Changes:

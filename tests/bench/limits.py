@@ -186,7 +186,7 @@ async def measure(place: Place, changes: int) -> dict[str, object]:
     found["driver_reads_log"], rows = await read_log(place)
     events = LogDecoder(work.SPEC, partition_token).changes(rows, lambda _: True)
     writer = RecordWriter(work.SPEC, place.name, "limits", SchemaIds(1, 2), PARTITIONS)
-    records = [writer.record(event, 1) for event in events]
+    records = list(writer.records(events, 1))
     found["librdkafka_takes_records"] = await asyncio.to_thread(
         produce, place.stack, f"limits-{place.name}", records
     )

@@ -177,7 +177,7 @@ class Feed:
         producer = self._transactional()
         producer.begin_transaction()
         for event in events:
-            number, key, value = writer.record(event, event.time_us // 1000)
+            ((number, key, value),) = writer.records([event], event.time_us // 1000)
             headers: Headers = [("cdcd-late", b"1")] if event.is_late else []
             producer.produce(
                 self.topic(spec), key=key, value=value, partition=number, headers=headers

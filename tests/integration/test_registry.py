@@ -73,7 +73,8 @@ async def test_a_table_that_is_again_what_it_was_has_the_newest_schema(feed: Fee
                 await writer.register(registry)
                 latest = await registry.latest(subject)
             event = change(spec, "d", [1])
-            written = schema_id_of(writer.record(event, 0)[2])
+            ((_, _, value),) = writer.records([event], 0)
+            written = schema_id_of(value)
             assert latest is not None
             assert (latest[0], table_from_schema(latest[1])) == (written, spec)
             ids.append(written)

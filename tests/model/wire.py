@@ -15,6 +15,6 @@ _KEYS, _VALUES = key_reader(key_schema(TABLE, "t")), RecordReader(value_schema(T
 
 def over_the_wire(events: Sequence[ChangeEvent]) -> Changes:
     """The changes as a consumer reads them."""
-    records = [_WRITER.record(event, 0) for event in events]
+    records = list(_WRITER.records(events, 0))
     keys, values = [key for _, key, _ in records], [value for _, _, value in records]
     return _VALUES.changes(_KEYS(keys), values)

@@ -75,7 +75,7 @@ class SinkWorld:
 
     def publish(self, event: ChangeEvent) -> None:
         """A record, and now and then a transaction's mark behind it."""
-        number, key, value = _WRITER.record(event, now_ms())
+        ((number, key, value),) = _WRITER.records([event], now_ms())
         offset = self.ends[number]
         place = Partition(TOPIC, number)
         self.records[number][offset] = Record(place, offset, now_ms(), key, value, event.is_late)

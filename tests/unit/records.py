@@ -22,7 +22,7 @@ IDS = SchemaIds(6, 7)
 def written(change: ChangeEvent, pipeline: str = "cdcd", now_ms: int = 1) -> tuple[bytes, bytes]:
     """The framed key and value of a change."""
     writer = RecordWriter(change.table, TOPIC, pipeline, IDS, partitions=1)
-    _, key, value = writer.record(change, now_ms)
+    ((_, key, value),) = writer.records([change], now_ms)
     return key, value
 
 

@@ -93,7 +93,7 @@ def test_the_frame_is_confluents() -> None:
 def test_every_id_fits_the_frame(schema_id: int) -> None:
     """Every 32-bit id comes back from the frame."""
     writer = RecordWriter(PLAIN, TOPIC, "cdcd", SchemaIds(schema_id, schema_id), 1)
-    _, key, value = writer.record(event(PLAIN), 1)
+    ((_, key, value),) = writer.records([event(PLAIN)], 1)
     assert (schema_id_of(key), schema_id_of(value)) == (schema_id, schema_id)
 
 

@@ -94,11 +94,11 @@ def _all(_: int) -> bool:
 def test_records(seed: int) -> None:
     """A record's key and value are a change, or malformed, by each of the ways to read them."""
     chance, line = Random(seed), steps.run(seed)
-    write = RecordWriter(TABLE, "t", "p", SchemaIds(1, 2), 3).record
+    write = RecordWriter(TABLE, "t", "p", SchemaIds(1, 2), 3).records
     keys, values = key_schema(TABLE, "t"), value_schema(TABLE, "t")
     read_keys, read_values = key_reader(keys), RecordReader(values, TABLE).changes
     for event in line.decoded(range(len(line.mutations))):
-        _, key, value = write(event, 0)
+        ((_, key, value),) = write([event], 0)
         row = read_keys([key])
         for _ in range(3):
             for read in (lambda bad: read_keys([bad]), Codec(keys, 1).decode, schema_id_of):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdcd.transport.partitioner import murmur2, partition_of
+from cdcd.transport.partitioner import murmur2, partition_of, partitions_of
 
 
 def signed(value: int) -> int:
@@ -35,6 +35,12 @@ def test_partitions_are_those_of_the_topic(key: bytes, partitions: int) -> None:
     found = partition_of(key, partitions)
     assert 0 <= found < partitions
     assert found == (murmur2(key) & 0x7FFFFFFF) % partitions
+
+
+@given(st.lists(st.binary(max_size=18) | st.binary(max_size=70)), st.integers(1, 100))
+def test_many_at_once(keys: list[bytes], partitions: int) -> None:
+    """Keys of any sizes side by side have the partitions that each has alone."""
+    assert partitions_of(keys, partitions) == [partition_of(key, partitions) for key in keys]
 
 
 @given(st.binary(max_size=40))

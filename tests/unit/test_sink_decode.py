@@ -44,7 +44,8 @@ def record(number: int, which: int, identity: Identity | None = None) -> Record:
     spec = SPECS[which]
     values: dict[str, Any] = {"a": number} | ({"b": str(number)} if which else {})
     change = ChangeEvent(spec, Operation.CREATE, (number,), (), 10 + number, 7, identity, values)
-    _, key, value = RecordWriter(spec, TOPIC, "cdcd", IDS[which], 1).record(change, 1)
+    writer = RecordWriter(spec, TOPIC, "cdcd", IDS[which], 1)
+    ((_, key, value),) = writer.records([change], 1)
     return Record(Partition(TOPIC, 0), number, 1, key, value)
 
 
