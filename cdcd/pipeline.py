@@ -11,7 +11,7 @@ from cdcd.config.masks import check_masks
 from cdcd.config.settings import Settings
 from cdcd.config.tables import require_columns, settings_of
 from cdcd.model.errors import ConfigurationError
-from cdcd.ops import garbage, health
+from cdcd.ops import garbage, health, heap
 from cdcd.ops.board import Board
 from cdcd.ops.directions import Directions
 from cdcd.ops.life import Limits, live
@@ -65,6 +65,7 @@ class Renewal:
 
 async def run(settings: Settings, request: RunRequest, renewal: Renewal) -> None:
     """Run the stages until a signal. Raises CdcdError when the process cannot go on."""
+    heap.share()
     garbage.expect_little()
     require(settings)
     board = Board(settings.name, settings.instance)
