@@ -18,12 +18,17 @@ from typing import Any
 WAIT_SECONDS = 60
 
 
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = WAIT_SECONDS) -> None:
+def wait_until(
+    condition: Callable[[], bool],
+    what: str,
+    seconds: float = WAIT_SECONDS,
+    every_seconds: float = 0.05,
+) -> None:
     """Ask again until the condition holds; fail the test with `what` when it never does."""
     ends = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < ends, f"waited {seconds} s and it did not happen: {what}"
-        time.sleep(0.05)
+        time.sleep(every_seconds)
 
 
 class Daemon:
