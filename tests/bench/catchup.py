@@ -64,7 +64,9 @@ class Arm:
     counted: str
     partitions: int = 4
 
-    def daemon(self, dsn: str | None = None, instance: str = "one") -> Daemon:
+    def daemon(
+        self, dsn: str | None = None, instance: str = "one", settle_seconds: float = 3600
+    ) -> Daemon:
         """A worker that is not started yet; it writes to the stack's database unless told."""
         self.place.settings = {
             "kafka": {"topic_partitions": self.partitions},
@@ -73,7 +75,7 @@ class Arm:
                 "target_schema": self.name,
             },
             # Settling is another piece of work, at another time.
-            "source": {"settle_delays_seconds": [3600]},
+            "source": {"settle_delays_seconds": [settle_seconds]},
         }
         named = ("--table", f"{self.place.name}.*", "--name", self.name, "--stage", self.stage)
         return self.place.daemon(*named, instance=instance)
@@ -117,6 +119,22 @@ class Arm:
             "cores": round(own / seconds, 2),
             "other_cores": round((busy - own) / seconds, 2),
         }
+
+    def settle(self, until_ms: int, changes: int, start_up: float) -> dict[str, float]:
+        """Run again behind `catch_up` until one settling pass has read the log up to a time."""
+        daemon = self.daemon(settle_seconds=SETTLED_SECONDS)
+        daemon.start()
+        wait_until(
+            lambda: daemon.settled_seconds() * 1000 >= until_ms,
+            "all settled",
+            WAIT_SECONDS,
+            every_seconds=_LOOK_SECONDS,
+        )
+        cpu = cpu_seconds(daemon.pid) - start_up
+        published = done(daemon, "published")
+        daemon.stop()
+        assert published == 0, f"{published} changes were late"
+        return {"cpu_us_per_change": round(cpu / changes * 1e6, 1)}
 
 
 def done(daemon: Daemon, counted: str) -> int:

@@ -86,6 +86,7 @@ class Race:
             through = partial(race_connect.road, connect)
             steady["connect"] = partial(race_road.steady, place, "connect", through)
         await self._race("source", source)
+        settling = race_road.settling_of_cdcd(place, log, start_ups[0])
         given = await race_sink.prepare(place, truth)
         await self._race(
             "sink",
@@ -97,7 +98,8 @@ class Race:
         await self._race("catch_up", road)
         await self._race("steady", steady)
         idle = self._had("What idle tables cost", race_road.idle)
-        return document(self.parts) | {"idle": idle} | self._about(total, given.between)
+        beside = {"settling": settling, "idle": idle}
+        return document(self.parts) | beside | self._about(total, given.between)
 
     def _readers(self, rust: Path | None, log: Range) -> Arms:
         commands = race_reading.commands(self._place.stack, rust, log)

@@ -10,7 +10,17 @@ from html import escape
 from typing import Any
 
 from tests.bench.race_document import ARMS
-from tests.bench.race_text import HEAD, IDLE, LIMITED, LIMITS_END, LIMITS_HEAD, PARTS, Part
+from tests.bench.race_text import (
+    AIMS,
+    AIMS_HEAD,
+    HEAD,
+    IDLE,
+    LIMITED,
+    LIMITS_HEAD,
+    PARTS,
+    PROFILE,
+    Part,
+)
 from tests.stack import ROOT
 
 DOCUMENT = ROOT / ".local" / "race.json"
@@ -44,11 +54,13 @@ def page(found: dict[str, Any], limits: dict[str, Any] | None = None) -> str:
     texts += [_section(name, part, told) for name, part in PARTS.items() if found["cdcd"].get(name)]
     if found["idle"]:
         texts.append(prose(IDLE, found["idle"]))
+    texts += [prose(AIMS_HEAD, {}), aims_table(found)]
     if limits is not None:
-        texts += [prose(LIMITS_HEAD, limits), limits_table(found, limits), prose(LIMITS_END, {})]
+        texts += [prose(LIMITS_HEAD, limits), limits_table(found, limits)]
     if found["not_run"]:
         lines = (f"- {arm}: {why}." for arm, why in found["not_run"].items())
         texts += ["## What did not run", *map(_wrapped, lines)]
+    texts.append(prose(PROFILE, {}))
     return "\n\n".join(texts) + "\n"
 
 
@@ -109,6 +121,23 @@ def table(name: str, part: Part, found: dict[str, Any]) -> str:
         values = [found[arm][name].get(figure) for arm in arms]
         if any(value is not None for value in values):
             lines.append(f"| {title} | " + " | ".join(map(_number, values)) + " |")
+    return "\n".join(lines)
+
+
+def aims_table(found: dict[str, Any]) -> str:
+    """Each aim with its bound and what was found; an aim whose part did not run has no figure."""
+    lines = ["| | To be reached | Found | |", "|---|---|---|---|"]
+    for aim in AIMS:
+        figure: Any = found
+        for name in aim.path:
+            figure = (figure or {}).get(name)
+        told = "at least" if aim.is_least else "at most"
+        verdict = (
+            "" if figure is None else "reached" if aim.is_reached_by(figure) else "not reached"
+        )
+        lines.append(
+            f"| {aim.title} | {told} {_number(aim.bound)} | {_number(figure)} | {verdict} |"
+        )
     return "\n".join(lines)
 
 

@@ -18,12 +18,13 @@ import asyncpg
 from tests.bench import latency
 from tests.bench.catchup import Arm
 from tests.bench.connect_worker import NotHad
+from tests.bench.race_reading import Range
 from tests.bench.race_sink import PARTITIONS, WAIT_SECONDS, Row, differences, in_new_database
 from tests.scenario.conftest import Place
 from tests.stack import ROOT
 
 STEADY_PER_SECOND = 2000
-IDLE_TABLES, IDLE_STREAMS = 50, 768
+IDLE_TABLES, IDLE_STREAMS = 100, 768
 STEADY_SECONDS = int(os.environ.get("CDCD_RACE_STEADY_SECONDS", "60"))
 
 
@@ -38,6 +39,14 @@ async def source_of_cdcd(
     """`cdcd run --stage source` on the waiting log; the first one fills the sink half's topic."""
     name = f"{place.name}_source{number}" if number else place.name
     return Arm(place, name, "source", "published", PARTITIONS).catch_up(changes, start_up)
+
+
+def settling_of_cdcd(place: Place, log: Range, start_up: float) -> dict[str, float]:
+    """What the source does once more, for each settling pass, where it published all of the log."""
+    arm = Arm(place, place.name, "source", "published", PARTITIONS)
+    found = arm.settle(log.end_ms, log.changes, start_up)
+    print("settling cdcd", found, file=sys.stderr, flush=True)
+    return found
 
 
 async def road_of_cdcd(

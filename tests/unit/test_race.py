@@ -15,7 +15,7 @@ from tests.bench.race_page import page, picture
 from tests.bench.race_reading import figures_of as figures_of_reading
 from tests.bench.race_road import idle_figures, steady_figures
 from tests.bench.race_sink import MARK_ROWS, MARKS, between_marks
-from tests.bench.race_text import LIMITED
+from tests.bench.race_text import AIMS, LIMITED
 
 FIRST, SECOND = MARKS
 ABOUT = {
@@ -30,6 +30,7 @@ ABOUT = {
     "cores": 2,
     "load_before": 0.1,
     "load": 0.5,
+    "settling": {"cpu_us_per_change": 7.25},
     "idle": {
         "tables": 51,
         "streams_per_table": 768,
@@ -137,8 +138,20 @@ def test_page() -> None:
         "## Kafka to PostgreSQL",
         "## The whole road, a steady rate",
         "## Idle tables",
+        "## What is to be reached",
         "## What did not run",
+        "## Where the time goes, and what was tried",
     ]
+
+
+def test_aims() -> None:
+    """Each says whether it is reached, its bound too; one that was not measured says nothing."""
+    found = page(_document())
+    assert "| Steady rate, p95 in s | at most 0.5 | 0.2 | reached |" in found
+    assert "| Sink, rate as a multiple of Debezium's | at least 1.3 | 1.58 | reached |" in found
+    assert "| Sink, CPU in µs for each change | at most 10 | 750 | not reached |" in found
+    assert "| Road, changes/s | at least 25,000 |  |  |" in found
+    assert AIMS[0].is_reached_by(AIMS[0].bound)
 
 
 def test_page_is_wrapped() -> None:
