@@ -105,9 +105,8 @@ PROFILE = """\
 **In one core.** The rest of cdcd's CPU is Python, whose threads compute in turns: a process fills one
 core at most, and the servers have what is left of two. The same steps on the same records take one
 and a half times to twice the CPU beside busy servers that they take alone. So a figure says as much
-of the machine as of cdcd: what came before this code took 22 µs (source), 12 (sink) and 0.49 s
-(p95) on one machine of two cores, and 43, 20 and 1.07 on the one of this page. The peers beside
-it had the same machine.
+of the machine as of cdcd: the same code took 22 µs (source) and 12 (sink) on one machine of two
+cores, and 43 and 20 on the next. The peers beside it had the same machine.
 
 **The source.** Of 33 µs for a change, measured by thread, 16 were the event loop's, which turns log
 rows into changes and counts fingerprints; 12 the publisher's, which encodes records and hands them
