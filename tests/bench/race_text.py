@@ -102,11 +102,11 @@ LIMITS_HEAD = """\
 PROFILE = """\
 ## Where the time goes, and what was tried
 
-**In one core.** The rest of cdcd's CPU is Python, whose threads compute in turns: a process fills one
-core at most, and the servers have what is left of two. The same steps on the same records take one
-and a half times to twice the CPU beside busy servers that they take alone. So a figure says as much
-of the machine as of cdcd: the same code took 22 µs (source) and 12 (sink) on one machine of two
-cores, and 43 and 20 on the next. The peers beside it had the same machine.
+**In one core.** The rest of cdcd's CPU is Python, whose threads compute in turns: a process fills
+one core at most, and the servers have what is left of two. The same steps on the same records take
+one and a half times to twice the CPU beside busy servers that they take alone. So a figure says as
+much of the machine as of cdcd: the same code took 22 µs (source) and 12 (sink) on one machine of
+two cores, and 43 and 20 on the next. The peers beside it had the same machine.
 
 **The source.** Of 33 µs for a change, measured by thread, 16 were the event loop's, which turns log
 rows into changes and counts fingerprints; 12 the publisher's, which encodes records and hands them
@@ -117,25 +117,25 @@ times, tokens, log keys and partitions are written for 480 records at once, whic
 record. The collector of cycles is off the road.
 
 **The sink.** Of 19 µs, 14 were the event loop's: half of that reads records, a tenth lays out rows,
-a sixth writes them, the rest takes records in. The same field of 480 records is read at once, and no
-field that is not needed. A batch's statements run one after the other, so where one table is all
+a sixth writes them, the rest takes records in. The same field of 480 records is read at once, and
+no field that is not needed. A batch's statements run one after the other, so where one table is all
 that is written, their time and the loop's turns between them are its rate; reading, merging and
 writing overlap.
 
-**The whole road** costs the sum of both, and has one interpreter: 25,000 changes/s would leave 40 µs
-for a change. It stands still for a fifth of the time, waiting for pages, for the end of a transaction
-in Kafka, or for a statement, while the servers have the cores.
+**The whole road** costs the sum of both, and has one interpreter: 25,000 changes/s would leave 40
+µs for a change. It stands still for a fifth of the time, waiting for pages, for the end of a
+transaction in Kafka, or for a statement, while the servers have the cores.
 
-**Memory.** A worker has 113 MB before its first change, a third of which are files of libraries; the
-rest is above all modules. One heap for all threads took the road from 190 MB to 172, source and sink
-from 150 to 145. Windows of half as many rows, pages of a fifth, smaller batches of records and no
-compression took 7 MB at most, and a tenth of the rate with them.
+**Memory.** A worker has 113 MB before its first change, a third of which are files of libraries;
+the rest is above all modules. One heap for all threads took the road from 190 MB to 172, source and
+sink from 150 to 145. Windows of half as many rows, pages of a fifth, smaller batches of records and
+no compression took 7 MB at most, and a tenth of the rate with them.
 
 **Idle tables** cost queries, and a query through the driver 0.4 to 0.9 ms: a hundred streams are
 asked for in one, and past `idle_reads_per_second_max` all idle tables wait longer.
 
-**Without a gain:** fastavro (three to five times the CPU), other turns of the interpreter's lock, no
-collector at all, other ways to read a number, librdkafka's calls for many records, encoding the
+**Without a gain:** fastavro (three to five times the CPU), other turns of the interpreter's lock,
+no collector at all, other ways to read a number, librdkafka's calls for many records, encoding the
 source's records on the loop, Python's objects on the C library's heap, and decoding the sink's
 records in a thread, with which it took a quarter more.
 """
