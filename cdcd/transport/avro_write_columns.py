@@ -14,13 +14,15 @@ import numpy as np
 _OCTETS_MAX = 10
 _SEVEN, _LOW_7, _MORE_FOLLOW = np.uint64(7), np.uint64(0x7F), np.uint64(0x80)
 
-# A uuid's digits, and its text with the size before it; the empty names are its hyphens.
-_DIGITS = np.dtype([("0", "S8"), ("1", "S4"), ("2", "S4"), ("3", "S4"), ("4", "S12")])
-_UUID_TEXT = b"\x48--------" + b"-----" * 3 + b"-------------"
-_PARTS = np.dtype(
+_UUID_BYTES = 16
+# Its digits stand in five groups; the text has its size before it, and hyphens between them.
+_GROUPS = {"0": "S8", "1": "S4", "2": "S4", "3": "S4", "4": "S12"}
+_DIGITS = np.dtype(list(_GROUPS.items()))
+_UUID_TEXT = b"\x48" + b"-" * 36
+_PLACES = np.dtype(
     {
-        "names": list(_DIGITS.names or ()),
-        "formats": ["S8", "S4", "S4", "S4", "S12"],
+        "names": list(_GROUPS),
+        "formats": list(_GROUPS.values()),
         "offsets": [1, 10, 15, 20, 25],
         "itemsize": len(_UUID_TEXT),
     }
@@ -48,10 +50,12 @@ def uuid_texts(uuids: Sequence[bytes]) -> list[bytes]:
 
     Raises ValueError where they have another size.
     """
+    if not set(map(len, uuids)) <= {_UUID_BYTES}:
+        raise ValueError(f"a uuid of other than {_UUID_BYTES} bytes")
     digits = np.frombuffer(hexlify(b"".join(uuids)), _DIGITS)
     texts = np.full(len(uuids), _UUID_TEXT)
-    parts = texts.view(_PARTS)
-    for name in _DIGITS.names or ():
-        parts[name] = digits[name]
+    places = texts.view(_PLACES)
+    for group in _GROUPS:
+        places[group] = digits[group]
     found: list[bytes] = texts.tolist()
     return found

@@ -36,7 +36,7 @@ from cdcd.source.touched import ties
 from cdcd.transport.avro import Codec
 from cdcd.transport.changes import Changes
 from cdcd.transport.record_reader import KeyReader, RecordReader, key_reader
-from cdcd.transport.record_writer import RecordWriter, SchemaIds
+from cdcd.transport.record_writer import EncodedRecord, RecordWriter, SchemaIds
 from cdcd.transport.records import Partition, Record
 from cdcd.transport.schema import key_schema, value_schema
 from tests.bench import work
@@ -48,7 +48,6 @@ LANES = 16
 _NO_METADATA = 4
 
 Result = TypeVar("Result")
-WrittenRecord = tuple[int, bytes, bytes]
 
 
 @dataclass
@@ -129,18 +128,18 @@ def keep(ledger: Ledger, changes: list[ChangeEvent]) -> None:
     {lane_of(change.token, LANES) for change in changes}
 
 
-def write_all(writer: RecordWriter, changes: list[ChangeEvent]) -> list[WrittenRecord]:
+def write_all(writer: RecordWriter, changes: list[ChangeEvent]) -> list[EncodedRecord]:
     """Partition, key and value of each change."""
     return list(writer.records(changes, 1))
 
 
-def read_all(read_key: KeyReader, reader: RecordReader, records: list[WrittenRecord]) -> Changes:
+def read_all(read_key: KeyReader, reader: RecordReader, records: list[EncodedRecord]) -> Changes:
     """The change of each record."""
     keys, values = [key for _, key, _ in records], [value for _, _, value in records]
     return reader.changes(read_key(keys), values)
 
 
-def fastavro_reads(codec: Codec, records: list[WrittenRecord]) -> list[Any]:
+def fastavro_reads(codec: Codec, records: list[EncodedRecord]) -> list[Any]:
     """The values as dicts."""
     return [codec.decode(value) for _, _, value in records]
 

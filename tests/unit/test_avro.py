@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdcd.model.change import ChangeEvent, Operation
+from cdcd.model.change import ChangeEvent, Identity, Operation
 from cdcd.model.table import TableSpec
 from cdcd.transport.avro import Codec, MalformedRecord, schema_id_of
 from cdcd.transport.record_reader import RecordReader, key_reader
@@ -87,6 +87,29 @@ def test_the_frame_is_confluents() -> None:
     framed = encoded(event(PLAIN, v="x"))
     assert framed[:5] == b"\x00\x00\x00\x00\x07"
     assert schema_id_of(framed) == 7
+
+
+@pytest.mark.parametrize("count", [0, 1, 480, 481, 1000])
+def test_many_changes_are_written_as_each_alone(count: int) -> None:
+    """In their order; some of them copied, which have no identity, and some deletes."""
+    writer = RecordWriter(PLAIN, TOPIC, "cdcd", SchemaIds(1, 2), 7)
+    changes = [
+        ChangeEvent(
+            PLAIN,
+            (Operation.CREATE, Operation.DELETE, Operation.READ)[n % 3],
+            (n,),
+            (),
+            time_us=n * 1_700_000_000_001,
+            token=(-1) ** n * 2 ** (n % 63),
+            identity=None if n % 3 == 2 else Identity(b"s" * 16, n.to_bytes(16, "big"), n % 5),
+            values={} if n % 3 == 1 else {"v": str(n)},
+            is_snapshot=n % 3 == 2,
+        )
+        for n in range(count)
+    ]
+    alone = [record for change in changes for record in writer.records([change], 5)]
+    assert list(writer.records(changes, 5)) == alone
+    assert len(alone) == count
 
 
 @pytest.mark.parametrize("schema_id", [0, 1, 2**31, 2**32 - 1])
