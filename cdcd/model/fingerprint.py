@@ -6,9 +6,10 @@ whether there are more. Published rows never leave the log before it is settled,
 differ whenever a row is late; the xor guards against what should not happen.
 """
 
-from collections.abc import Collection, Iterable
+import struct
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import lru_cache, reduce
 from hashlib import blake2b
 from operator import xor
 
@@ -46,13 +47,36 @@ class Merged:
 
 def identity_hash(stream: bytes, time: bytes, seq: int) -> int:
     """64 bits of a log row's identity: stream, `cdc$time` and sequence."""
-    digest = blake2b(stream + time + seq.to_bytes(4, "big"), digest_size=8).digest()
-    return int.from_bytes(digest, "big")
+    return identity_hashes([(stream, time, seq)])[0]
+
+
+def identity_hashes(identities: Sequence[tuple[bytes, bytes, int]]) -> list[int]:
+    """The same of many log rows."""
+    digests = []
+    for stream, time, seq in identities:
+        # Copying one takes half the time of making one with its parameters.
+        digest = _EMPTY.copy()
+        digest.update(stream + time + _four_bytes(seq))
+        digests.append(digest.digest())
+    return list(struct.unpack(f">{len(digests)}Q", b"".join(digests)))
+
+
+_EMPTY = blake2b(digest_size=8)
+
+
+@lru_cache(1024)
+def _four_bytes(seq: int) -> bytes:
+    return seq.to_bytes(4, "big")
 
 
 def cell_of(ms: int, width_ms: int = CELL_MS) -> int:
     """The start of the cell that holds a time."""
     return ms - ms % width_ms
+
+
+def cells_of(times_ms: Iterable[int]) -> list[int]:
+    """The starts of the cells that hold some times."""
+    return [ms - ms % CELL_MS for ms in times_ms]
 
 
 def cells_between(start_ms: int, end_ms: int) -> Iterable[int]:

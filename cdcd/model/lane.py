@@ -17,10 +17,10 @@ def lane_of(token: int, lanes: int) -> int:
     return (token - RING_MIN) * lanes >> 64
 
 
-def lanes_of(tokens: Iterable[int], lanes: int) -> set[int]:
-    """The lanes of many tokens."""
+def lanes_of(tokens: Iterable[int], lanes: int) -> list[int]:
+    """The lanes of many tokens, in their order."""
     down = 65 - lanes.bit_length()
-    return {(token - RING_MIN) >> down for token in tokens}
+    return [(token - RING_MIN) >> down for token in tokens]
 
 
 def lane_range(lane: int, lanes: int) -> TokenRange:

@@ -1,7 +1,7 @@
 """Records of one topic as changes, by the schemas that the registry holds."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from operator import itemgetter
 
@@ -15,11 +15,11 @@ from cdcd.transport.registry import Registry
 from cdcd.transport.schema import table_from_schema
 
 
-def is_applied(record: Record) -> bool:
-    """Whether it is a change to be applied: neither a tombstone, nor a late change, which the
-    refresh behind it overtakes.
+def to_apply(records: Iterable[Record]) -> list[Record]:
+    """Those that are changes to be applied: neither tombstones, nor late changes, which the refresh
+    behind them overtakes.
     """
-    return record.value is not None and not record.is_late
+    return [record for record in records if record.value is not None and not record.is_late]
 
 
 # What stands in front of keys and values.
@@ -33,7 +33,7 @@ def _alike(records: Sequence[Record]) -> dict[tuple[bytes, bytes], list[int]]:
     found: dict[tuple[bytes, bytes], list[int]] = {}
     first = 0
     for frames, run in groupby(zip(keys, values, strict=True)):
-        end = first + sum(1 for _ in run)
+        end = first + len(list(run))
         found.setdefault(frames, []).extend(range(first, end))
         first = end
     return found

@@ -38,7 +38,7 @@ from cdcd.sink.table import Table
 from cdcd.sink.tools import Tools
 from cdcd.sink.unread import Unread
 from cdcd.transport.consumer import ChangeConsumer, Fetched, group_of
-from cdcd.transport.records import Partition, Record
+from cdcd.transport.records import Partition
 from cdcd.transport.registry import Registry
 from cdcd.transport.requests import Requests
 from cdcd.transport.topic_facts import TopicFacts
@@ -275,10 +275,7 @@ class _Sink:
         self._place_after = 0.0
 
     def _hand_out(self, fetched: Fetched) -> None:
-        tables = self._tables
-        by_topic: dict[str, list[Record]] = {}
-        for record in fetched.records:
-            by_topic.setdefault(record.partition.topic, []).append(record)
+        tables, by_topic = self._tables, fetched.by_topic()
         for topic in by_topic.keys() & tables.keys():
             tables[topic].offer(by_topic[topic])
         for partition, offset in fetched.ends.items():

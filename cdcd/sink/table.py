@@ -26,7 +26,7 @@ from cdcd.ops.retry import Backoff, retrying
 from cdcd.ops.status import TableState
 from cdcd.sink.batch import Batch, Refused, lay_storable
 from cdcd.sink.batch_spans import BatchSpans, committing, preparing, told
-from cdcd.sink.decode import Decoder, is_applied
+from cdcd.sink.decode import Decoder, to_apply
 from cdcd.sink.expiry import Sweeper
 from cdcd.sink.inbox import Inbox, Slice
 from cdcd.sink.left_out import Mark
@@ -274,7 +274,7 @@ class Table:
 
     async def _prepare(self, cut: Slice, spans: BatchSpans | None) -> Prepared:
         with preparing(spans, cut.records):
-            records = [record for record in cut.records if is_applied(record)]
+            records = to_apply(cut.records)
             changes = await self._decoder.decode(records)
             if self._followed != self._decoder.schemas:
                 await self._follow_schema()

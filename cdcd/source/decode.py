@@ -19,13 +19,16 @@ from cdcd.model.change import (
     Operation,
 )
 from cdcd.model.errors import TableStopped, Transient
-from cdcd.model.position import uuid_time_us
 from cdcd.model.table import Column, TableSpec
+from cdcd.source.log_times import uuid_times_us
 from cdcd.source.multicell import MulticellDecoder
 from cdcd.source.row_readers import RawRow, atomic_reader, key_reader
 
 # Whether a token's changes are wanted.
 Holds = Callable[[int], bool]
+
+# Of which partition a group is: its key's values, its token, and the time in microseconds.
+Mutated = tuple[tuple[AvroValue, ...], int, int]
 
 # What an image shows, by its operation and the row's serialised clustering key.
 Images = dict[tuple["LogOperation", RawRow], dict[str, AvroValue]]
@@ -170,28 +173,29 @@ class LogDecoder:
 
     def _changes(self, rows: Sequence[RawRow], holds: Holds) -> list[ChangeEvent]:
         found: list[ChangeEvent] = []
-        for group in groups(rows):
-            row = group[0]
+        cut = groups(rows)
+        # All rows of a group have a partition and a time in common.
+        firsts = [group[0] for group in cut]
+        tokens = list(map(self._token_of, map(self._serialized, firsts)))
+        for group, row, token, time_us in zip(cut, firsts, tokens, _times_us(firsts), strict=True):
             if group[-1][_END] != b"\x01":
                 # A group is one mutation of one partition, so its end is there or soon will be.
                 name = self._table.full_name
                 raise Transient(f"ScyllaDB: {name}: a group of log rows has no end")
-            token = self._token_of(self._serialized(row))
             if not holds(token):
                 continue
             partition = self._partition(row)
             if None in partition:
                 raise self._unreadable("its log has an empty value in a key")
+            of = (partition, token, time_us)
             operation = _OPERATIONS.get(row[_OPERATION])
             if operation in self._kinds and len(group) == 1:
-                found.append(self._change(operation, row, partition, token))
+                found.append(self._change(operation, row, of))
             else:
-                found += self._group(group, partition, token)
+                found += self._group(group, of)
         return found
 
-    def _group(
-        self, rows: Sequence[RawRow], partition: tuple[AvroValue, ...], token: int
-    ) -> list[ChangeEvent]:
+    def _group(self, rows: Sequence[RawRow], of: Mutated) -> list[ChangeEvent]:
         """The changes of a group that may have images, ranges and many rows."""
         images = self._images(rows)
         found: list[ChangeEvent] = []
@@ -203,10 +207,10 @@ class LogDecoder:
             elif operation in _RANGE_ENDS:
                 if start is None:
                     raise self._unreadable("its log has the end of a range without its start")
-                found.append(self._range(start, row, partition, token))
+                found.append(self._range(start, row, of))
                 start = None
             elif operation not in _IMAGES:
-                change = self._change(operation, row, partition, token)
+                change = self._change(operation, row, of)
                 found.append(self._with_images(change, row, images) if images else change)
         if start is not None:
             raise self._unreadable("its log has the start of a range without its end")
@@ -251,13 +255,8 @@ class LogDecoder:
     def _unreadable(self, message: str) -> TableStopped:
         return TableStopped(self._table.full_name, message, "a newer cdcd may know it")
 
-    def _change(
-        self,
-        operation: LogOperation,
-        row: RawRow,
-        partition: tuple[AvroValue, ...],
-        token: int,
-    ) -> ChangeEvent:
+    def _change(self, operation: LogOperation, row: RawRow, of: Mutated) -> ChangeEvent:
+        partition, token, time_us = of
         values: dict[str, AvroValue] = {}
         elements: dict[str, Elements] = {}
         nulls, conflict = self._read_atomic(row, values)
@@ -268,15 +267,15 @@ class LogDecoder:
         clustering = self._clustering_of(row)
         if None in clustering:
             self._check_clustering(operation, clustering)
-        identity, ttl = _identity(row), row[_TTL]
+        ttl = row[_TTL]
         return ChangeEvent(
             self._table,
             self._kinds[operation],
             partition,
             clustering,
-            uuid_time_us(identity.time),
+            time_us,
             token,
-            identity,
+            _identity(row),
             values,
             tuple(nulls),
             None if ttl is None else int.from_bytes(ttl, "big"),
@@ -291,19 +290,17 @@ class LogDecoder:
             raise self._unreadable("its log has an empty value in a key")
         return found
 
-    def _range(
-        self, start: RawRow, end: RawRow, partition: tuple[AvroValue, ...], token: int
-    ) -> ChangeEvent:
+    def _range(self, start: RawRow, end: RawRow, of: Mutated) -> ChangeEvent:
         """A range delete: two rows, one change, with the identity of the first."""
-        identity = _identity(start)
+        partition, token, time_us = of
         return ChangeEvent(
             table=self._table,
             op=Operation.RANGE_DELETE,
             partition=partition,
             clustering=(None,) * len(self._clustering_at),
-            time_us=uuid_time_us(identity.time),
+            time_us=time_us,
             token=token,
-            identity=identity,
+            identity=_identity(start),
             values={},
             bounds=Bounds(
                 self._prefix(start),
@@ -330,6 +327,15 @@ class LogDecoder:
                 "in cdcd.targets, and add it again",
                 needs_snapshot=True,
             )
+
+
+def _times_us(rows: Iterable[RawRow]) -> list[int]:
+    """Microseconds since 1970 of each row. Raises ValueError for one without a time."""
+    times = [row[_TIME] for row in rows]
+    known = [time for time in times if time is not None]
+    if len(known) < len(times):
+        raise ValueError
+    return uuid_times_us(known)
 
 
 def _identity(row: RawRow) -> Identity:

@@ -10,8 +10,8 @@ from array import array
 from collections.abc import Iterable, Mapping, Sequence
 
 from cdcd.model.change import ChangeEvent
-from cdcd.model.fingerprint import Cell, Fingerprint, cell_of, identity_hash
-from cdcd.model.lane import lane_of
+from cdcd.model.fingerprint import Cell, Fingerprint, cell_of, cells_of, identity_hashes
+from cdcd.model.lane import lanes_of
 
 _HASH_BYTES = 8
 
@@ -42,14 +42,12 @@ class Ledger:
         kept.
         """
         settled_cell_us = cell_of(settled_ms) * 1000
+        kept = [e for e in events if e.identity is not None and e.time_us >= settled_cell_us]
+        hashes = identity_hashes([identity for e in kept if (identity := e.identity) is not None])
+        lanes = lanes_of([event.token for event in kept], self._lanes)
+        starts = cells_of([event.time_us // 1000 for event in kept])
         added: dict[Cell, list[int]] = {}
-        lanes = self._lanes
-        for event in events:
-            identity = event.identity
-            if identity is None or event.time_us < settled_cell_us:
-                continue
-            cell = (lane_of(event.token, lanes), cell_of(event.time_us // 1000))
-            row_hash = identity_hash(*identity)
+        for cell, row_hash in zip(zip(lanes, starts, strict=True), hashes, strict=True):
             if cell in added:
                 added[cell].append(row_hash)
             else:

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from itertools import groupby
 from typing import Self, TypeVar
 
 from confluent_kafka import (
@@ -36,7 +37,7 @@ from cdcd.transport.kafka import (
     is_final,
     leave,
 )
-from cdcd.transport.records import Partition, Record, read_headers
+from cdcd.transport.records import PARTITION, Partition, Record, read_headers
 
 Result = TypeVar("Result")
 
@@ -64,6 +65,13 @@ class Fetched:
     ends: dict[Partition, int] = field(default_factory=dict)
     gone: set[Partition] = field(default_factory=set)
     assigned: tuple[Partition, ...] | None = None
+
+    def by_topic(self) -> dict[str, list[Record]]:
+        """The records of each topic, in their order."""
+        found: dict[str, list[Record]] = {}
+        for partition, run in groupby(self.records, PARTITION):
+            found.setdefault(partition.topic, []).extend(run)
+        return found
 
 
 class ChangeConsumer:

@@ -267,7 +267,7 @@ def positions_due(batches: Sequence[Batch], lanes: int) -> dict[tuple[str, int],
     newest: dict[tuple[str, int], Position] = {}
     for batch in batches:
         name = batch.table.full_name
-        changed = lanes_of((event.token for event in batch.events), lanes)
+        changed = set(lanes_of((event.token for event in batch.events), lanes))
         newest |= {(name, lane): position for lane, position in batch.positions.items()}
         due |= {(name, lane) for lane in (batch.positions if batch.save else changed)}
     return {at: newest[at] for at in sorted(due)}

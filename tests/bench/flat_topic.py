@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from cdcd.config.settings import KafkaSettings, RegistrySettings
 from cdcd.model.change import ChangeEvent, Operation
-from cdcd.sink.decode import Decoder, is_applied
+from cdcd.sink.decode import Decoder, to_apply
 from cdcd.transport.avro import FRAME
 from cdcd.transport.records import LATE_HEADER, Partition, Record
 from cdcd.transport.registry import Registry
@@ -63,7 +63,7 @@ async def changes_of(stack: Stack, records: list[Record]) -> list[ChangeEvent]:
     """The change of each record that is to be applied."""
     async with Registry(RegistrySettings(url=stack.registry)) as registry:
         decoder = Decoder(registry, "bench")
-        return list(await decoder.decode([r for r in records if is_applied(r)]))
+        return list(await decoder.decode(to_apply(records)))
 
 
 def key_of(change: ChangeEvent) -> int:

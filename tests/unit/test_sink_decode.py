@@ -7,7 +7,7 @@ import pytest
 
 from cdcd.model.change import ChangeEvent, Identity, Operation
 from cdcd.model.errors import TableStopped
-from cdcd.sink.decode import Decoder, is_applied
+from cdcd.sink.decode import Decoder, to_apply
 from cdcd.transport.record_writer import RecordWriter, SchemaIds
 from cdcd.transport.records import Partition, Record
 from cdcd.transport.registry import Registry
@@ -80,6 +80,6 @@ async def test_who_is_foreign_is_named(bad: int, key: bytes | None) -> None:
     found, _ = decoder()
     records = [record(n, n % 2) for n in range(800)]
     records[bad] = records[bad]._replace(key=key)
-    assert is_applied(records[bad])
+    assert to_apply(records)[bad] is records[bad]
     with pytest.raises(TableStopped, match=f"record {TOPIC}/0/{bad} is not of cdcd's making"):
         await found.decode(records)
