@@ -27,6 +27,7 @@ from tests import stack as local
 from tests.bench import race_connect, race_reading, race_road, race_sink, work
 from tests.bench.connect_worker import HEAP, NotHad, prepared, source_plugin
 from tests.bench.latency import road_of_cdcd
+from tests.bench.pace import Pace
 from tests.bench.race_document import Runs, document
 from tests.bench.race_page import DOCUMENT
 from tests.bench.race_reading import Range
@@ -61,6 +62,7 @@ class Race:
         self.parts: dict[str, Runs] = {}
         self.not_run: dict[str, str] = {}
         self._load = _load()
+        self._pace = Pace()
 
     async def run(self) -> dict[str, Any]:
         """All parts on the same log; its reading first, while the servers hold nothing else."""
@@ -116,6 +118,7 @@ class Race:
         going = list(arms)
         for number in range(ROUNDS * runs_per_round + dropped):
             for arm in list(going):
+                self._pace.take()
                 try:
                     figures = await arms[arm](number)
                 except NotHad as why:
@@ -149,6 +152,7 @@ class Race:
             "cores": os.cpu_count(),
             "load_before": self._load,
             "load": _load(),
+            "pace": self._pace.spread,
         }
 
 

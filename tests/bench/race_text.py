@@ -52,7 +52,9 @@ ScyllaDB's place is a stand-in. CPU is the user and system time of the process i
 for each change is one CPU-second for a million of them.
 
 The widest difference between two runs of one arm was {noise} of its rate. Less than that says
-nothing, and where others use the cores too, rates say little at all: trust CPU more.
+nothing, and where others use the cores too, rates say little at all: trust CPU more. That varies
+too: a fixed piece of Python, run before each arm, took {pace[median]:g} times its shortest CPU time
+at the median, and up to {pace[longest]:g} times.
 
 ![Changes a second, CPU and memory of the arms](race.svg)
 """
@@ -106,15 +108,16 @@ PROFILE = """\
 one core at most, and the servers have what is left of two. The same steps on the same records take
 one and a half times to twice the CPU beside busy servers that they take alone. So a figure says as
 much of the machine as of cdcd: the same code took 22 µs (source) and 12 (sink) on one machine of
-two cores, and 43 and 20 on the next. The peers beside it had the same machine.
+two cores, 43 and 20 on the next, and there, within one hour of another day, 25 and 14 first and
+then 33 and 20. The peers beside it had the same machine.
 
-**The source.** Of 33 µs for a change, measured by thread, 16 were the event loop's, which turns log
-rows into changes and counts fingerprints; 12 the publisher's, which encodes records and hands them
-on; 3 librdkafka's; 2.5 the driver's. Alone the steps take 1.1 µs (the driver parses a page), 4.3
-(rows to changes), 1.5 (fingerprints) and 4.7 (changes to records), as `make bench-cpu` shows. The
-codecs are code that is made for each table, encoded numbers are looked up and not computed, and
-times, tokens, log keys and partitions are written for 480 records at once, which took a third off a
-record. The collector of cycles is off the road.
+**The source.** Of 25 µs for a change, measured by thread, 12.5 were the event loop's, which turns
+log rows into changes and counts fingerprints; 9 the publisher's, which encodes records and hands
+them on; 2.2 librdkafka's; 2.2 the driver's. Alone the steps take 0.7 µs (the driver parses a page),
+3.3 (rows to changes), 1.1 (fingerprints), 4.6 (changes to records) and 0.7 (librdkafka takes them),
+the first four of which `make bench-cpu` shows. The codecs are code that is made for each table,
+encoded numbers are looked up and not computed, and times, hashes, tokens, log keys and partitions
+are taken or written for some hundred records at once. The collector of cycles is off the road.
 
 **The sink.** Of 19 µs, 14 were the event loop's: half of that reads records, a tenth lays out rows,
 a sixth writes them, the rest takes records in. The same field of 480 records is read at once, and
@@ -123,21 +126,24 @@ that is written, their time and the loop's turns between them are its rate; read
 writing overlap.
 
 **The whole road** costs the sum of both, and has one interpreter: 25,000 changes/s would leave 40
-µs for a change. It stands still for a fifth of the time, waiting for pages, for the end of a
-transaction in Kafka, or for a statement, while the servers have the cores.
+µs for a change. It has a core for four fifths of the time. The loop is hardly ever idle then: for a
+sixth of the time it is ready and waits in the scheduler's line, which some forty threads and those
+of three servers stand in, while a fifth of the cores is idle.
 
 **Memory.** A worker has 113 MB before its first change, a third of which are files of libraries;
 the rest is above all modules. One heap for all threads took the road from 190 MB to 172, source and
 sink from 150 to 145. Windows of half as many rows, pages of a fifth, smaller batches of records and
-no compression took 7 MB at most, and a tenth of the rate with them.
+no compression took 7 MB at most, and a tenth of the rate with them; shorter queues nothing.
 
 **Idle tables** cost queries, and a query through the driver 0.4 to 0.9 ms: a hundred streams are
 asked for in one, and past `idle_reads_per_second_max` all idle tables wait longer.
 
-**Without a gain:** fastavro (three to five times the CPU), other turns of the interpreter's lock,
-no collector at all, other ways to read a number, librdkafka's calls for many records, encoding the
-source's records on the loop, Python's objects on the C library's heap, and decoding the sink's
-records in a thread, with which it took a quarter more.
+**Without a gain:** asking for the next page while one is decoded, and decoding each as it comes
+(both 5 MB more), larger reads from the driver's socket, all threads on one core, fastavro (three to
+five times the CPU), other turns of the interpreter's lock, no collector at all, other ways to read
+a number, librdkafka's calls for many records, encoding the source's records on the loop, Python's
+objects on the C library's heap, and decoding the sink's records in a thread, with which it took a
+quarter more.
 """
 
 _CDCD = "cdcd"

@@ -30,6 +30,7 @@ ABOUT = {
     "cores": 2,
     "load_before": 0.1,
     "load": 0.5,
+    "pace": {"median": 1.25, "longest": 1.75},
     "settling": {"cpu_us_per_change": 7.25},
     "idle": {
         "tables": 51,
