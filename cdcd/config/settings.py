@@ -159,7 +159,7 @@ class SourceSettings(Section):
     of more than a kilobyte count by their bytes, a kilobyte for one."""
     idle_window_seconds_max: float = Field(0.5, gt=0)
     """Longest pause between two reads of an idle table; adds to its first change's latency."""
-    idle_reads_per_second_max: float = Field(100.0, gt=0)
+    idle_reads_per_second_max: float = Field(80.0, gt=0)
     """Queries of all idle tables past which those pauses grow, to ten seconds at most."""
     reads_in_flight_max: int = Field(16, ge=1)
     """Log reads that run at the same time."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from enum import IntEnum
 from itertools import takewhile
+from typing import NamedTuple
 
 from cdcd.model.change import (
     AvroValue,
@@ -23,6 +24,10 @@ from cdcd.model.table import Column, TableSpec
 from cdcd.source.log_times import uuid_times_us
 from cdcd.source.multicell import MulticellDecoder
 from cdcd.source.row_readers import RawRow, atomic_reader, key_reader
+
+# So many rows are decoded at once, which takes some milliseconds. Past 500 elements numpy lets go
+# of the interpreter's lock at each step, and busy threads are slow to give it back.
+PORTION_ROWS = 500
 
 # Whether a token's changes are wanted.
 Holds = Callable[[int], bool]
@@ -117,14 +122,21 @@ class KeyDecoder:
         self._token_of = token_of
         self._serialized = _key_of(len(_META), len(_META) + len(table.partition_key))
 
-    def token(self, rows: Sequence[RawRow]) -> int:
-        """The token of a group's partition."""
-        return self._token_of(self._serialized(rows[0]))
+    def changes(self, rows: Sequence[RawRow]) -> "LogKeys":
+        """The keys of those rows that are changes."""
+        found = [row for row in rows if _OPERATIONS.get(row[_OPERATION]) not in NO_EVENT]
+        tokens = list(map(self._token_of, map(self._serialized, found)))
+        return LogKeys(tokens, _times_us(found), list(map(_identity, found)))
 
-    @staticmethod
-    def identities(rows: Sequence[RawRow]) -> list[Identity]:
-        """The identities of a group's changes."""
-        return [_identity(r) for r in rows if _OPERATIONS.get(r[_OPERATION]) not in NO_EVENT]
+
+class LogKeys(NamedTuple):
+    """Of some rows: the tokens of their partitions, the times of their writes in microseconds since
+    1970, and their identities.
+    """
+
+    tokens: list[int]
+    times_us: list[int]
+    identities: list[Identity]
 
 
 class LogDecoder:

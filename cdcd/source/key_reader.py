@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cdcd.config.settings import SourceSettings
-from cdcd.model.fingerprint import Cell, Fingerprint, cell_of, identity_hash
-from cdcd.model.lane import LaneSet, lane_of
-from cdcd.model.position import Window, uuid_time_us
+from cdcd.model.fingerprint import Cell, Fingerprint
+from cdcd.model.lane import LaneSet
+from cdcd.model.position import Window
 from cdcd.model.table import TableSpec
-from cdcd.source.decode import KeyDecoder, groups, key_columns
+from cdcd.source.cells import hashes_by_cell
+from cdcd.source.decode import PORTION_ROWS, KeyDecoder, key_columns
 from cdcd.source.row_readers import RawRow
 from cdcd.source.scan import Scan, Take, select
 from cdcd.source.session import Session, partition_token
@@ -43,22 +44,15 @@ class KeyReader:
         seen = Seen()
 
         def taker() -> Take:
-            return lambda rows: self._count_all(rows, lanes, seen)
+            return lambda rows: self._count(rows, lanes, seen)
 
         await self._scan.read(streams, window, taker)
         return seen
 
-    def _count_all(self, rows: Sequence[RawRow], lanes: LaneSet, seen: Seen) -> None:
-        for group in groups(rows):
-            self._count(group, lanes, seen)
-
     def _count(self, rows: Sequence[RawRow], lanes: LaneSet, seen: Seen) -> None:
-        identities = self._decoder.identities(rows)
-        token = self._decoder.token(rows)
-        if not identities or not lanes.holds(token):
-            return
-        time_ms = uuid_time_us(identities[0].time) // 1000
-        cell = (lane_of(token, lanes.lanes), cell_of(time_ms))
-        hashes = [identity_hash(*identity) for identity in identities]
-        seen.cells[cell] = seen.cells.get(cell, Fingerprint()).with_rows(hashes)
-        seen.hashes.setdefault(cell, array("Q")).extend(hashes)
+        for first in range(0, len(rows), PORTION_ROWS):
+            keys = self._decoder.changes(rows[first : first + PORTION_ROWS])
+            found = hashes_by_cell(*keys, lanes.lanes)
+            for cell in [cell for cell in found if cell[0] in lanes.owned]:
+                seen.cells[cell] = seen.cells.get(cell, Fingerprint()).with_rows(found[cell])
+                seen.hashes.setdefault(cell, array("Q")).extend(found[cell])

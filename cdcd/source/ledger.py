@@ -10,8 +10,8 @@ from array import array
 from collections.abc import Iterable, Mapping, Sequence
 
 from cdcd.model.change import ChangeEvent
-from cdcd.model.fingerprint import Cell, Fingerprint, cell_of, cells_of, identity_hashes
-from cdcd.model.lane import lanes_of
+from cdcd.model.fingerprint import Cell, Fingerprint, cell_of
+from cdcd.source.cells import hashes_by_cell
 
 _HASH_BYTES = 8
 
@@ -43,15 +43,12 @@ class Ledger:
         """
         settled_cell_us = cell_of(settled_ms) * 1000
         kept = [e for e in events if e.identity is not None and e.time_us >= settled_cell_us]
-        hashes = identity_hashes([identity for e in kept if (identity := e.identity) is not None])
-        lanes = lanes_of([event.token for event in kept], self._lanes)
-        starts = cells_of([event.time_us // 1000 for event in kept])
-        added: dict[Cell, list[int]] = {}
-        for cell, row_hash in zip(zip(lanes, starts, strict=True), hashes, strict=True):
-            if cell in added:
-                added[cell].append(row_hash)
-            else:
-                added[cell] = [row_hash]
+        added = hashes_by_cell(
+            [event.token for event in kept],
+            [event.time_us for event in kept],
+            [identity for event in kept if (identity := event.identity) is not None],
+            self._lanes,
+        )
         changed = {cell: self._count(cell, hashes) for cell, hashes in added.items()}
         while self._held > self._held_max:
             self._held -= len(self._hashes.pop(min(self._hashes)))

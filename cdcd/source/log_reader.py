@@ -9,14 +9,11 @@ from cdcd.model.change import ChangeEvent
 from cdcd.model.lane import LaneSet
 from cdcd.model.position import Window
 from cdcd.model.table import TableSpec
-from cdcd.source.decode import LogDecoder, log_columns, whole_groups
+from cdcd.source.decode import PORTION_ROWS, LogDecoder, log_columns, whole_groups
 from cdcd.source.full_rows import Rows, filled
 from cdcd.source.row_readers import RawRow
 from cdcd.source.scan import Scan, Take, select
 from cdcd.source.session import Session, partition_token
-
-# Decoding so many takes some milliseconds.
-PORTION_ROWS = 500
 
 
 class Read(NamedTuple):

@@ -3,7 +3,15 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdcd.model.fingerprint import CELL_MS, Fingerprint, cell_of, cells_between, identity_hash
+from cdcd.model.fingerprint import (
+    CELL_MS,
+    Fingerprint,
+    cell_of,
+    cells_between,
+    cells_of,
+    identity_hash,
+    identity_hashes,
+)
 
 hashes = st.integers(0, 2**64 - 1)
 
@@ -40,3 +48,15 @@ def test_a_time_lies_in_its_cell(ms: int) -> None:
 def test_hashes_do_not_change() -> None:
     """The hash of an identity is the same in every version: it is compared after a restart."""
     assert identity_hash(b"s" * 16, b"t" * 16, 7) == 0xEB6F2C0E254DD20F
+
+
+@given(st.lists(st.tuples(st.binary(max_size=16), st.binary(max_size=16), st.integers(0, 2**31))))
+def test_many_hashes_are_those_of_each(rows: list[tuple[bytes, bytes, int]]) -> None:
+    """Of many identities at once come the hashes of each, in their order."""
+    assert identity_hashes(rows) == [identity_hash(*row) for row in rows]
+
+
+@given(st.lists(st.integers(0, 2**42)))
+def test_many_cells_are_those_of_each(times_ms: list[int]) -> None:
+    """Of many times at once come the cells of each, in their order."""
+    assert cells_of(times_ms) == [cell_of(ms) for ms in times_ms]

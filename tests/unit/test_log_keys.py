@@ -30,20 +30,20 @@ def test_identities_are_of_changes() -> None:
         log_row(operation, **{"cdc$batch_seq_no": number(n)})
         for n, operation in enumerate(operations)
     ]
-    found = KeyDecoder(SPEC, len).identities([keys(SPEC, row) for row in rows])
-    assert found == [Identity(STREAM, TIME, n) for n in (1, 2, 3, 4, 5, 7, 10, 11)]
+    found = KeyDecoder(SPEC, len).changes([keys(SPEC, row) for row in rows])
+    assert found.identities == [Identity(STREAM, TIME, n) for n in (1, 2, 3, 4, 5, 7, 10, 11)]
 
 
 @pytest.mark.parametrize("operation", [99, None])
 def test_identities_of_the_unknown(operation: int | None) -> None:
     """A row of an unknown operation counts as a change: it is for the decoder to refuse."""
     row = keys(SPEC, log_row(operation))
-    assert KeyDecoder(SPEC, len).identities([row]) == [Identity(STREAM, TIME, 0)]
+    assert KeyDecoder(SPEC, len).changes([row]).identities == [Identity(STREAM, TIME, 0)]
 
 
 @pytest.mark.parametrize("spec", [SINGLE, COMPOSITE])
-def test_tokens_are_those_of_changes(spec: TableSpec) -> None:
-    """A group's token is the one that its changes have: of the whole partition key."""
+def test_tokens_and_times_are_those_of_changes(spec: TableSpec) -> None:
+    """A row's are the ones that its change has: the token of the whole partition key."""
     row = row_of(spec, 4, q=b"abc", **{"cdc$end_of_batch": TRUE})
     seen: list[bytes] = []
 
@@ -51,15 +51,16 @@ def test_tokens_are_those_of_changes(spec: TableSpec) -> None:
         seen.append(key)
         return len(key)
 
-    found = KeyDecoder(spec, token_of).token([keys(spec, row), ()])
+    found = KeyDecoder(spec, token_of).changes([keys(spec, row)])
     (event,) = LogDecoder(spec, token_of).changes([row], holds=lambda _: True)
-    assert found == event.token
+    assert (found.tokens, found.times_us) == ([event.token], [event.time_us])
     assert seen[0] == seen[1]
 
 
 def test_a_key_without_value_is_hashed_as_empty() -> None:
     """A partition key that is not there has the token of the empty one."""
-    assert KeyDecoder(SINGLE, len).token([keys(SINGLE, row_of(SINGLE, 1, p=None))]) == 0
+    row = keys(SINGLE, row_of(SINGLE, 1, p=None))
+    assert KeyDecoder(SINGLE, len).changes([row]).tokens == [0]
 
 
 def test_an_empty_part_of_a_key_is_hashed_as_empty() -> None:
@@ -70,5 +71,5 @@ def test_an_empty_part_of_a_key_is_hashed_as_empty() -> None:
         seen.append(key)
         return 0
 
-    KeyDecoder(COMPOSITE, token_of).token([keys(COMPOSITE, row_of(COMPOSITE, 1, q=b""))])
+    KeyDecoder(COMPOSITE, token_of).changes([keys(COMPOSITE, row_of(COMPOSITE, 1, q=b""))])
     assert seen[0].endswith(b"\0\0\0")
