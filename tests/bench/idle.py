@@ -5,10 +5,10 @@ the changes of one busy partition take among them, from their write to their pub
 
 Starts the local stack if need be. The tables are of a keyspace with so many tablets for each, so
 that every table has its own streams. First nothing is written, then one partition of one table. The
-reader is the source stage, with settings as they are by default. While it finds its pace nothing is
-counted; then it is measured twice: before the settling passes begin, and with the first of them.
-The writes are made in the reader's process; the first one, which finds its table idle, is told
-apart.
+reader is the source stage, with settings as they are by default but for a later first settling
+pass. While it finds its pace nothing is counted; then it is measured twice: before the settling
+passes begin, and with the first of them. The writes are made in the reader's process; the first
+one, which finds its table idle, is told apart.
 """
 
 import asyncio
@@ -40,8 +40,10 @@ from tests.integration.recorder import Recorder
 from tests.stack import Stack
 
 TABLES, STREAMS = 100, 768
-# The first settling pass comes after half a minute, and reads what is ten seconds long.
-PACE_SECONDS, FIRST_SECONDS, PASS_SECONDS, SETTLING_SECONDS, BUSY_SECONDS = 25, 14, 6, 20, 20
+# Pauses double until they are ten seconds long. The first settling pass, put off until then, reads
+# what is ten seconds long; what is counted is two rounds of the longest pause.
+PACE_SECONDS, FIRST_SECONDS, PASS_SECONDS, SETTLING_SECONDS, BUSY_SECONDS = 45, 20, 8, 20, 20
+SETTLE_DELAYS_SECONDS = (60.0, 600.0)
 BUSY = "busy"
 # Of the busy partition, which is one stream's.
 WRITES_PER_SECOND = 200
@@ -151,7 +153,8 @@ async def measure(stack: Stack, name: str) -> dict[str, object]:
     async with CountingSession.open(settings_of(stack)) as session:
         session.asked = asked
         wanted, board = Directions(Control((f"{name}.*",))), Board("bench", "bench")
-        source = stage.Source(session, SourceSettings(), wanted, Start.NOW, board)
+        settings = SourceSettings(settle_delays_seconds=SETTLE_DELAYS_SECONDS)
+        source = stage.Source(session, settings, wanted, Start.NOW, board)
         async with asyncio.TaskGroup() as group:
             lanes = Timing()
             reading = group.create_task(stage.run(source, lanes))
