@@ -126,7 +126,8 @@ class KeyDecoder:
         """The keys of those rows that are changes."""
         found = [row for row in rows if _OPERATIONS.get(row[_OPERATION]) not in NO_EVENT]
         tokens = list(map(self._token_of, map(self._serialized, found)))
-        return LogKeys(tokens, _times_us(found), list(map(_identity, found)))
+        times_us = uuid_times_us([row[_TIME] for row in found])
+        return LogKeys(tokens, times_us, list(map(_identity, found)))
 
 
 class LogKeys(NamedTuple):
@@ -189,7 +190,8 @@ class LogDecoder:
         # All rows of a group have a partition and a time in common.
         firsts = [group[0] for group in cut]
         tokens = list(map(self._token_of, map(self._serialized, firsts)))
-        for group, row, token, time_us in zip(cut, firsts, tokens, _times_us(firsts), strict=True):
+        times_us = uuid_times_us([row[_TIME] for row in firsts])
+        for group, row, token, time_us in zip(cut, firsts, tokens, times_us, strict=True):
             if group[-1][_END] != b"\x01":
                 # A group is one mutation of one partition, so its end is there or soon will be.
                 name = self._table.full_name
@@ -339,15 +341,6 @@ class LogDecoder:
                 "in cdcd.targets, and add it again",
                 needs_snapshot=True,
             )
-
-
-def _times_us(rows: Iterable[RawRow]) -> list[int]:
-    """Microseconds since 1970 of each row. Raises ValueError for one without a time."""
-    times = [row[_TIME] for row in rows]
-    known = [time for time in times if time is not None]
-    if len(known) < len(times):
-        raise ValueError
-    return uuid_times_us(known)
 
 
 def _identity(row: RawRow) -> Identity:

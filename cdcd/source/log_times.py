@@ -10,14 +10,15 @@ from cdcd.model.position import UUID_EPOCH_TICKS
 _UUID = np.dtype([("low", ">u4"), ("mid", ">u2"), ("version_and_high", ">u2"), ("rest", "V8")])
 
 
-def uuid_times_us(uuids: Sequence[bytes]) -> list[int]:
+def uuid_times_us(uuids: Sequence[bytes | None]) -> list[int]:
     """What `uuid_time_us` gives for each of some uuids.
 
-    Raises ValueError where not all of them have 16 bytes.
+    Raises ValueError where not all of them are there and have 16 bytes.
     """
-    if not set(map(len, uuids)) <= {_UUID.itemsize}:
+    known = [uuid for uuid in uuids if uuid is not None]
+    if len(known) < len(uuids) or not set(map(len, known)) <= {_UUID.itemsize}:
         raise ValueError(f"a uuid of other than {_UUID.itemsize} bytes")
-    fields = np.frombuffer(b"".join(uuids), _UUID)
+    fields = np.frombuffer(b"".join(known), _UUID)
     high = (fields["version_and_high"] & 0x0FFF).astype(np.int64)
     ticks = high << 48 | fields["mid"].astype(np.int64) << 32 | fields["low"]
     times_us: list[int] = ((ticks - UUID_EPOCH_TICKS) // 10).tolist()

@@ -19,3 +19,9 @@ def test_other_sizes_are_refused(bad: bytes) -> None:
     """Two of 15 and 17 bytes are not taken for two of 16."""
     with pytest.raises(ValueError, match="a uuid of other than 16 bytes"):
         uuid_times_us([bytes(16), bad, bytes(32 - len(bad))])
+
+
+def test_one_that_is_missing_is_refused() -> None:
+    """A row without a time is none of another row's."""
+    with pytest.raises(ValueError, match="a uuid of other than 16 bytes"):
+        uuid_times_us([bytes(16), None])
