@@ -11,7 +11,7 @@ from cdcd.model.lane import LaneSet
 from cdcd.model.position import Window
 from cdcd.model.table import TableSpec
 from cdcd.source.cells import hashes_by_cell
-from cdcd.source.decode import PORTION_ROWS, KeyDecoder, key_columns
+from cdcd.source.decode import PORTION_ROWS, KeyDecoder, LogKeys, key_columns
 from cdcd.source.row_readers import RawRow
 from cdcd.source.scan import Scan, Take, select
 from cdcd.source.session import Session, partition_token
@@ -23,6 +23,13 @@ class Seen:
 
     cells: dict[Cell, Fingerprint] = field(default_factory=dict)
     hashes: dict[Cell, "array[int]"] = field(default_factory=dict)
+
+    def count(self, keys: LogKeys, lanes: LaneSet) -> None:
+        """Take in the rows that have these keys, those in the owned lanes."""
+        found = hashes_by_cell(*keys, lanes.lanes)
+        for cell in [cell for cell in found if cell[0] in lanes.owned]:
+            self.cells[cell] = self.cells.get(cell, Fingerprint()).with_rows(found[cell])
+            self.hashes.setdefault(cell, array("Q")).extend(found[cell])
 
 
 class KeyReader:
@@ -51,8 +58,4 @@ class KeyReader:
 
     def _count(self, rows: Sequence[RawRow], lanes: LaneSet, seen: Seen) -> None:
         for first in range(0, len(rows), PORTION_ROWS):
-            keys = self._decoder.changes(rows[first : first + PORTION_ROWS])
-            found = hashes_by_cell(*keys, lanes.lanes)
-            for cell in [cell for cell in found if cell[0] in lanes.owned]:
-                seen.cells[cell] = seen.cells.get(cell, Fingerprint()).with_rows(found[cell])
-                seen.hashes.setdefault(cell, array("Q")).extend(found[cell])
+            seen.count(self._decoder.changes(rows[first : first + PORTION_ROWS]), lanes)
