@@ -130,11 +130,11 @@ writing overlap.
 sixth of the time it is ready and waits in the scheduler's line, which some forty threads and those
 of three servers stand in, while a fifth of the cores is idle.
 
-**The steady rate** waits above all in the source: in one more run, whose p95 was 1.64 s, half of the
-changes were in Kafka after 0.78 s, and in PostgreSQL after 0.88. Of that 0.2 s are the least distance that is kept from
-the clock, which grows, up to 3 s, while rows appear later than that; 0.05 s are the shortest
-window. Writer, watchers, servers and cdcd share two cores here; on the faster machine p95 was 0.49
-s.
+**The steady rate** waits above all in the source: in one more run, whose p95 was 1.64 s, half of
+the changes were in Kafka after 0.78 s, and in PostgreSQL after 0.88. Of that 0.2 s are the least
+distance that is kept from the clock, which grows, up to 3 s, while rows appear later than that;
+0.05 s are the shortest window. Writer, watchers, servers and cdcd share two cores here; on the
+faster machine p95 was 0.49 s.
 
 **Memory.** A worker has 113 MB before its first change, a third of which are files of libraries;
 the rest is above all modules. One heap for all threads took the road from 190 MB to 172, source and
