@@ -10,7 +10,8 @@ export BAO_ADDR="http://127.0.0.1:$port" BAO_TOKEN="$VAULT_ROOT_TOKEN"
 bao server -dev -dev-no-store-token -dev-root-token-id="$BAO_TOKEN" \
     -dev-listen-address="${VAULT_LISTEN_HOST:-0.0.0.0}:$port" &
 server=$!
-trap 'kill "$server" 2>/dev/null || true' EXIT
+# The script ends after its server, so that whoever starts it again finds the port free.
+trap 'kill "$server" 2>/dev/null && wait "$server" || true' EXIT
 trap 'exit 143' TERM INT
 
 until bao status >/dev/null 2>&1; do
