@@ -159,11 +159,7 @@ async def _log_faults(settings: Settings, backup: Position) -> list[str]:
             if name is None or name not in tables:
                 continue
             table = tables[name]
-            keyspace, _, plain = name.partition(".")
-            if table.tablets:
-                known = await generations.of_table(keyspace, plain)
-            else:
-                known = await generations.of_vnodes()
+            known = await generations.of(table)
             try:
                 check_saved(table, known, decode_position(value.encode()), wall_clock_ms())
             except TableStopped as stopped:

@@ -11,7 +11,7 @@ from cdcd.config.settings import Settings
 from cdcd.config.tables import settings_of
 from cdcd.model.errors import Transient
 from cdcd.model.lane import LaneSet
-from cdcd.model.position import Generation, uuid_time_us
+from cdcd.model.position import uuid_time_us
 from cdcd.model.table import LOG_SUFFIX
 from cdcd.preflight.audit import judge_audit
 from cdcd.preflight.levels import writers_note
@@ -125,7 +125,7 @@ async def _table(clients: _Clients, table: SourceTable) -> TablePlan | Refused:
 async def _log_size(clients: _Clients, table: SourceTable) -> LogSize:
     """Count the log stream by stream, as far as the time goes."""
     try:
-        generations = await _generations(clients.generations, table)
+        generations = await clients.generations.of(table)
     except Transient:
         return LogSize(None, 0.0, None)
     streams = list(dict.fromkeys(s for g in generations for s in streams_of(g, _WHOLE_RING)))
@@ -144,12 +144,6 @@ async def _log_size(clients: _Clients, table: SourceTable) -> LogSize:
             break
     share = done / len(streams) if streams else 0.0
     return LogSize(rows if done else None, share, min(oldest, default=None))
-
-
-async def _generations(generations: Generations, table: SourceTable) -> tuple[Generation, ...]:
-    if table.tablets:
-        return await generations.of_table(table.spec.keyspace, table.spec.name)
-    return await generations.of_vnodes()
 
 
 async def _count(

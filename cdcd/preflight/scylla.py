@@ -111,7 +111,7 @@ async def rights(session: Session, _: Settings, patterns: Sequence[str]) -> list
         findings.append(problem("there is no CDC generation", "is CDC on in this cluster?"))
     for table in chosen:
         keyspace, name = table.spec.keyspace, table.spec.name
-        if table.tablets and not await generations.of_table(keyspace, name):
+        if table.tablets and not await generations.of(table):
             findings.append(problem(f"{keyspace}.{name} has no CDC streams"))
         for read in (name, name + LOG_SUFFIX):
             await session.query(f"SELECT * FROM {_quoted(keyspace)}.{_quoted(read)} LIMIT 1")  # noqa: S608  quoted

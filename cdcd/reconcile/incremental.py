@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from cdcd.config.settings import SourceSettings
 from cdcd.model.errors import ConfigurationError
 from cdcd.model.lane import LaneSet
-from cdcd.model.position import Generation, Window
+from cdcd.model.position import Window
 from cdcd.model.refresh import Partition, Row, Scope, StaticRow
 from cdcd.model.touched import touched
 from cdcd.reconcile.compare import Seen, Suspect
@@ -29,14 +29,6 @@ WINDOW_MS = 60_000
 WINDOW_MS_MIN = 1000
 
 
-async def generations_of(session: Session, table: SourceTable) -> tuple[Generation, ...]:
-    """The generations of the table's streams."""
-    generations = Generations(session)
-    if table.tablets:
-        return await generations.of_table(table.spec.keyspace, table.spec.name)
-    return await generations.of_vnodes()
-
-
 async def touched_since(
     session: Session, table: SourceTable, settings: SourceSettings, times: tuple[int, int]
 ) -> AsyncIterator[set[Scope]]:
@@ -52,7 +44,7 @@ async def touched_since(
             " before that",
             "use `cdcd reconcile full`",
         )
-    generations = await generations_of(session, table)
+    generations = await Generations(session).of(table)
     reader = LogReader(
         session, table.spec, settings, asyncio.Semaphore(settings.reads_in_flight_max)
     )

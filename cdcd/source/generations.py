@@ -12,6 +12,7 @@ from typing import Any
 
 from cdcd.model.errors import Transient
 from cdcd.model.position import RING_MAX, RING_MIN, Generation, StreamRange, TokenRange
+from cdcd.source.catalog import SourceTable
 from cdcd.source.lanes import unwrapped
 from cdcd.source.session import Session
 
@@ -25,11 +26,14 @@ VNODE_STREAMS = (
 TABLET_TIMES = (
     "SELECT timestamp FROM system.cdc_timestamps WHERE keyspace_name = %s AND table_name = %s"
 )
+ALL_TABLET_TIMES = "SELECT keyspace_name, table_name, timestamp FROM system.cdc_timestamps"
 TABLET_STREAMS = (
     "SELECT stream_id FROM system.cdc_streams"
     " WHERE keyspace_name = %s AND table_name = %s AND timestamp = %s AND stream_state = 0"
 )
 
+# What stands for a table's name where streams are the cluster's.
+_VNODES = ""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -43,34 +47,61 @@ class Generations:
         self._known: dict[tuple[str, int], Generation] = {}
         self._starts: dict[str, set[int]] = {}
 
+    async def of(self, table: SourceTable) -> tuple[Generation, ...]:
+        """A table's generations in order of their start, by a list that is read anew."""
+        if not table.tablets:
+            return await self.of_vnodes()
+        name = (table.spec.keyspace, table.spec.name)
+        for row in await self._session.query(TABLET_TIMES, name):
+            self._see(table.spec.full_name, row["timestamp"])
+        return await self.seen(table)
+
     async def of_vnodes(self) -> tuple[Generation, ...]:
-        """The cluster's generations in order of their start."""
-        # The servers write these tables by the same rule.
-        quorum = bool(await self._session.query(PEERS))
-        rows = await self._session.query(VNODE_TIMES, quorum=quorum)
-        starts = self._all_starts("", (row["time"] for row in rows))
-        return tuple([await self._vnode(start, quorum=quorum) for start in starts])
+        """The cluster's generations in order of their start, by a list that is read anew."""
+        await self._look_at_vnodes()
+        return await self._seen_of_vnodes()
 
-    async def of_table(self, keyspace: str, table: str) -> tuple[Generation, ...]:
-        """One tablets table's generations in order of their start."""
-        rows = await self._session.query(TABLET_TIMES, (keyspace, table))
-        name = f"{keyspace}.{table}"
-        starts = self._all_starts(name, (row["timestamp"] for row in rows))
-        return tuple([await self._tablets(keyspace, table, start) for start in starts])
+    async def look(self, tables: Iterable[SourceTable]) -> None:
+        """Read the lists of these tables anew, however many they are by one query for those of
+        tablets and two for those of vnodes.
+        """
+        kinds = {table.tablets for table in tables}
+        if False in kinds:
+            await self._look_at_vnodes()
+        if True in kinds:
+            for row in await self._session.query(ALL_TABLET_TIMES):
+                self._see(f"{row['keyspace_name']}.{row['table_name']}", row["timestamp"])
 
-    def _all_starts(self, name: str, seen: Iterable[datetime]) -> list[int]:
-        known = self._starts.setdefault(name, set())
-        known |= {_to_ms(moment) for moment in seen}
-        return sorted(known)
+    async def seen(self, table: SourceTable) -> tuple[Generation, ...]:
+        """A table's generations in order of their start, as far as their list was read."""
+        if not table.tablets:
+            return await self._seen_of_vnodes()
+        spec = table.spec
+        starts = sorted(self._starts.get(spec.full_name, ()))
+        return tuple([await self._tablets(spec.keyspace, spec.name, start) for start in starts])
 
-    async def _vnode(self, start_ms: int, *, quorum: bool) -> Generation:
-        known = self._known.get(("", start_ms))
+    async def _look_at_vnodes(self) -> None:
+        for row in await self._session.query(VNODE_TIMES, quorum=await self._are_several()):
+            self._see(_VNODES, row["time"])
+
+    async def _seen_of_vnodes(self) -> tuple[Generation, ...]:
+        return tuple([await self._vnode(start) for start in sorted(self._starts.get(_VNODES, ()))])
+
+    def _see(self, name: str, start: datetime) -> None:
+        self._starts.setdefault(name, set()).add(_to_ms(start))
+
+    async def _are_several(self) -> bool:
+        """Whether there are several nodes, which read and write these tables at QUORUM."""
+        return bool(await self._session.query(PEERS))
+
+    async def _vnode(self, start_ms: int) -> Generation:
+        known = self._known.get((_VNODES, start_ms))
         if known is None:
-            at = (_from_ms(start_ms),)
+            at, quorum = (_from_ms(start_ms),), await self._are_several()
             rows = await self._session.query(VNODE_STREAMS, at, quorum=quorum)
             if not rows:
                 raise Transient("ScyllaDB: a new generation has no streams yet")
-            known = self._known["", start_ms] = Generation(start_ms, vnode_ranges(rows))
+            known = self._known[_VNODES, start_ms] = Generation(start_ms, vnode_ranges(rows))
         return known
 
     async def _tablets(self, keyspace: str, table: str, start_ms: int) -> Generation:

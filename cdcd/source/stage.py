@@ -6,7 +6,7 @@ Kafka nor PostgreSQL; whoever assigns lanes and publishes is given to it.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -112,6 +112,7 @@ async def run(source: Source, lanes: Lanes) -> None:
 async def _follow(source: Source, lanes: Lanes, assignment: Assignment) -> None:
     """Follow every table in the assigned lanes until they are lost."""
     batches: asyncio.Queue[Batch] = asyncio.Queue(BATCHES_WAITING_MAX)
+    generations = Generations(source.session)
     set_ms = int(source.settings.idle_window_seconds_max * 1000)
     around = Surroundings(
         session=source.session,
@@ -122,7 +123,8 @@ async def _follow(source: Source, lanes: Lanes, assignment: Assignment) -> None:
         board=source.board,
         start=source.start,
         lanes=assignment.lanes,
-        generations=partial(_generations_of, Generations(source.session)),
+        generations=partial(_known, generations.of),
+        seen=partial(_known, generations.seen),
         published=lanes.published,
         prepare=lanes.prepare,
         hand_on=batches.put,
@@ -135,7 +137,7 @@ async def _follow(source: Source, lanes: Lanes, assignment: Assignment) -> None:
         tables = Tables(assignment, around, start, partial(lanes.restored, assignment), group)
         group.create_task(_publish(lanes, assignment, batches, tables))
         group.create_task(_watch(lanes, assignment))
-        group.create_task(_follow_catalog(source, tables, around))
+        group.create_task(_follow_catalog(source, tables, generations, around))
         group.create_task(_follow_requests(lanes, assignment, tables))
         group.create_task(_follow_directions(source.directions, around.schema))
 
@@ -180,26 +182,29 @@ async def _follow_directions(directions: Directions, schema: SchemaWatch) -> Non
         schema.want_catalog()
 
 
-async def _follow_catalog(source: Source, tables: Tables, around: Surroundings) -> None:
+async def _follow_catalog(
+    source: Source, tables: Tables, generations: Generations, around: Surroundings
+) -> None:
     """Look up tables and generations every few seconds; each table has a follower."""
     while True:
         try:
             await around.clock.sample(source.session)
             schema = await read_schema(source.session)
             directions = source.directions.now
-            await tables.update(find(schema, directions.tables), directions)
+            catalog = find(schema, directions.tables)
+            await generations.look(catalog.tables.values())
+            await tables.update(catalog, directions)
             source.board.stage(STAGE, StageState.RUNNING)
         except Transient as error:
             source.board.retried(STAGE, str(error))
         await around.schema.wanted(source.settings.catalog_seconds)
 
 
-async def _generations_of(generations: Generations, table: SourceTable) -> tuple[Generation, ...]:
-    found = (
-        await generations.of_table(table.spec.keyspace, table.spec.name)
-        if table.tablets
-        else await generations.of_vnodes()
-    )
+async def _known(
+    of: Callable[[SourceTable], Awaitable[tuple[Generation, ...]]], table: SourceTable
+) -> tuple[Generation, ...]:
+    """A table's generations, of which it must have one. Raises Transient."""
+    found = await of(table)
     if not found:
         raise Transient(f"ScyllaDB: there is no stream generation for {table.spec.full_name} yet")
     return found

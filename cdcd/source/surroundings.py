@@ -34,10 +34,10 @@ async def _unknown(_: TableSpec) -> Destination | None:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Clients, limits and ways out. `generations` reads a table's list anew, `prepare` makes ready
-    for a table's changes, `hand_on` queues a batch for publishing, `published` reads back
-    published rows, `full_rows` says whose changes are to come with whole rows, and
-    `destination` where they go.
+    """Clients, limits and ways out. `generations` reads a table's list anew, `seen` has it as of
+    the last look at the catalog, `prepare` makes ready for a table's changes, `hand_on` queues a
+    batch for publishing, `published` reads back published rows, `full_rows` says whose changes are
+    to come with whole rows, and `destination` where they go.
     """
 
     session: Session
@@ -49,6 +49,7 @@ class Surroundings:
     start: Start
     lanes: LaneSet
     generations: Callable[[SourceTable], Awaitable[tuple[Generation, ...]]]
+    seen: Callable[[SourceTable], Awaitable[tuple[Generation, ...]]]
     prepare: Callable[[TableSpec], Awaitable[None]]
     hand_on: Callable[[Batch], Awaitable[None]]
     published: Callable[[TableSpec, Sought, TakePublished], Awaitable[bool]]

@@ -133,7 +133,7 @@ class Tables:
         followed, stopped = self._following.get(name), name in self._comeback
         if followed is None and stopped and not self._comeback.is_due(name):
             return
-        generations = await self._around.generations(table)
+        generations = await self._around.seen(table)
         if followed is not None:
             followed.follower.update(table, generations, version)
         elif stopped or name in self._begun:

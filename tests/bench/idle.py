@@ -42,8 +42,8 @@ from tests.stack import Stack
 TABLES, STREAMS = 100, 768
 # Pauses double until they are ten seconds long. The first settling pass, put off until then, reads
 # what is ten seconds long; what is counted is two rounds of the longest pause.
-PACE_SECONDS, FIRST_SECONDS, PASS_SECONDS, SETTLING_SECONDS, BUSY_SECONDS = 45, 20, 8, 20, 20
-SETTLE_DELAYS_SECONDS = (60.0, 600.0)
+PACE_SECONDS, FIRST_SECONDS, PASS_SECONDS, SETTLING_SECONDS, BUSY_SECONDS = 45, 20, 35, 20, 20
+SETTLE_DELAYS_SECONDS = (80.0, 600.0)
 BUSY = "busy"
 # Of the busy partition, which is one stream's.
 WRITES_PER_SECOND = 200

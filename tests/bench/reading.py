@@ -66,12 +66,7 @@ async def windows(
 
 async def read_range(session: Session, table: SourceTable, start_ms: int, end_ms: int) -> int:
     """How many changes the range holds."""
-    found = Generations(session)
-    generations = (
-        await found.of_table(table.spec.keyspace, table.spec.name)
-        if table.tablets
-        else await found.of_vnodes()
-    )
+    generations = await Generations(session).of(table)
     settings = SourceSettings()
     in_flight = asyncio.Semaphore(settings.reads_in_flight_max)
     log = LogReader(session, table.spec, settings, in_flight)

@@ -15,7 +15,7 @@ from cassandra.policies import RoundRobinPolicy
 from cdcd.config.settings import ScyllaSettings, SourceSettings
 from cdcd.model.change import ChangeEvent
 from cdcd.model.lane import LaneSet
-from cdcd.model.position import Generation, Window
+from cdcd.model.position import Window
 from cdcd.ops.board import wall_clock_ms
 from cdcd.source.catalog import SourceTable, find, read_schema
 from cdcd.source.generations import Generations
@@ -89,14 +89,6 @@ async def table_of(session: Session, name: str) -> SourceTable:
     return found.tables[name]
 
 
-async def generations_of(session: Session, table: SourceTable) -> tuple[Generation, ...]:
-    """The generations of the table's log."""
-    generations = Generations(session)
-    if table.tablets:
-        return await generations.of_table(table.spec.keyspace, table.spec.name)
-    return await generations.of_vnodes()
-
-
 def reader_of(session: Session, table: SourceTable, **settings: Any) -> LogReader:
     """A reader of the table's log."""
     return LogReader(session, table.spec, SourceSettings(**settings), asyncio.Semaphore(4))
@@ -106,7 +98,7 @@ async def read_log(
     session: Session, table: SourceTable, reader: LogReader, start_ms: int, lanes: LaneSet
 ) -> list[ChangeEvent]:
     """All changes from a time until now, through every generation between."""
-    known = await generations_of(session, table)
+    known = await Generations(session).of(table)
     events: list[ChangeEvent] = []
     frontier = max(start_ms - 1000, known[0].start_ms)
     end_ms = wall_clock_ms() + 1

@@ -12,6 +12,7 @@ from cdcd.model.lane import LaneSet, lane_of
 from cdcd.model.position import Window
 from cdcd.ops.board import wall_clock_ms
 from cdcd.source.catalog import SourceTable
+from cdcd.source.generations import Generations
 from cdcd.source.lanes import streams_of
 from cdcd.source.scan import WindowTooWide
 from cdcd.source.session import Session, StatementRefused
@@ -20,7 +21,6 @@ from tests.integration.keyspaces import (
     CDC,
     KINDS,
     Keyspace,
-    generations_of,
     keyspace,
     read_log,
     reader_of,
@@ -110,7 +110,7 @@ async def test_groups_are_whole(ks: Keyspace, session: Session, page_rows: int) 
 
 async def _whole(session: Session, table: SourceTable, ks: Keyspace) -> tuple[list[bytes], Window]:
     """The streams in force when the keyspace was made, and a window until now."""
-    known = await generations_of(session, table)
+    known = await Generations(session).of(table)
     generation = max((g for g in known if g.start_ms <= wall_clock_ms()), key=lambda g: g.start_ms)
     start = max(ks.begun_ms - 1000, generation.start_ms)
     return streams_of(generation, ALL_LANES), Window(start, wall_clock_ms() + 1)

@@ -18,6 +18,7 @@ from cdcd.ops.board import Board, wall_clock_ms
 from cdcd.ops.directions import Directions
 from cdcd.ops.status import TableState
 from cdcd.source import stage
+from cdcd.source.generations import Generations
 from cdcd.source.progress import Start
 from cdcd.source.session import Session
 from tests.independent import source as independent
@@ -29,7 +30,6 @@ from tests.integration.keyspaces import (
     keyspace,
     table_of,
 )
-from tests.integration.keyspaces import generations_of as generations_known
 from tests.integration.recorder import Recorder
 from tests.stack import Stack
 
@@ -109,7 +109,7 @@ def expect_order(events: list[ChangeEvent]) -> None:
 
 async def streams_of(session: Session, ks: Keyspace) -> list[int]:
     """How many streams each generation has that is in force by now."""
-    known = await generations_known(session, await table_of(session, f"{ks.name}.t"))
+    known = await Generations(session).of(await table_of(session, f"{ks.name}.t"))
     now_ms = wall_clock_ms()
     return [len({s for r in g.ranges for s in r.streams}) for g in known if g.start_ms <= now_ms]
 
@@ -158,7 +158,7 @@ async def test_generations_at_almost_the_same_time(ks: Keyspace, session: Sessio
         order(ks, "in 1000 ms", 7)
         await write(ks, numbers, 1.7)
         found = await everything(ks, recorder)
-    known = await generations_known(session, await table_of(session, f"{ks.name}.t"))
+    known = await Generations(session).of(await table_of(session, f"{ks.name}.t"))
     first, second = known[-2:]
     assert 1 <= second.start_ms - first.start_ms < 100
     between = [e for e in found if first.start_ms <= e.time_us // 1000 < second.start_ms]

@@ -114,6 +114,7 @@ async def _follow(world: World, kept: Kept, owned: frozenset[int], dials: Dials)
         start=dials.start,
         lanes=LaneSet(owned, LANES),
         generations=world.known_generations,
+        seen=world.known_generations,
         published=kept.read_back,
         prepare=_nothing,
         hand_on=batches.put,

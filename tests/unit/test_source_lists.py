@@ -33,18 +33,28 @@ def moment(ms: int) -> datetime:
     return datetime.fromtimestamp(ms / 1000, UTC).replace(tzinfo=None)
 
 
+def source_table(name: str, *, tablets: bool) -> SourceTable:
+    """A table of the keyspace ks."""
+    spec = table({"p:p": "int"}, name=name)
+    return SourceTable(spec, CdcOptions(enabled=True), "id", tablets=tablets)
+
+
 class Nodes:
     """A session whose every question is answered by another node."""
 
     def __init__(self, *times: Sequence[int]) -> None:
         self.times = list(times)
+        self.lists_read = 0
 
     async def query(
         self, cql: str, _: Sequence[object] = (), *, quorum: bool = False
     ) -> list[dict[str, Any]]:
-        """The times that the next node knows, or the streams of any time."""
+        """The times that the next node knows, of tables t and u, or the streams of any time."""
         if "cdc_timestamps" in cql or "generation_timestamps" in cql:
-            return [{"timestamp": moment(t), "time": moment(t)} for t in self.times.pop(0)]
+            self.lists_read += 1
+            of = [{"keyspace_name": "ks", "table_name": name} for name in "tu"]
+            times = [{"timestamp": moment(t), "time": moment(t)} for t in self.times.pop(0)]
+            return [each | time for each in of for time in times]
         if "peers" in cql:
             return []
         return [{"stream_id": STREAM, "range_end": 0, "streams": {STREAM}}]
@@ -57,11 +67,21 @@ async def test_a_generation_that_was_seen_stays(kind: str) -> None:
     Otherwise the old streams would be read past its start, and its first rows never.
     """
     generations = Generations(cast("Session", Nodes([1000, 2000], [1000])))
-    found = []
-    for _ in range(2):
-        known = generations.of_vnodes() if kind == "vnodes" else generations.of_table("ks", "t")
-        found.append([g.start_ms for g in await known])
+    of = source_table("t", tablets=kind == "tablets")
+    found = [[g.start_ms for g in await generations.of(of)] for _ in range(2)]
     assert found == [[1000, 2000], [1000, 2000]]
+
+
+@pytest.mark.parametrize("tablets", [False, True])
+async def test_a_look_reads_the_lists_of_all_tables_at_once(tablets: bool) -> None:
+    """However many tables there are, their lists are read once, and none when they are used."""
+    nodes = Nodes([1000, 2000])
+    generations = Generations(cast("Session", nodes))
+    tables = [source_table(name, tablets=tablets) for name in "tu"]
+    await generations.look(tables)
+    found = [[g.start_ms for g in await generations.seen(each)] for each in tables]
+    assert found == [[1000, 2000], [1000, 2000]]
+    assert nodes.lists_read == 1
 
 
 @pytest.mark.parametrize("peers", [0, 2])
@@ -95,7 +115,7 @@ async def test_a_generation_without_streams_is_waited_for() -> None:
             return [] if "cdc_streams" in cql else await super().query(cql)
 
     with pytest.raises(Transient, match="no streams yet"):
-        await Generations(cast("Session", Early([1000]))).of_table("ks", "t")
+        await Generations(cast("Session", Early([1000]))).of(source_table("t", tablets=True))
 
 
 async def but_for_a(found: SourceTable) -> tuple[Generation, ...]:
@@ -124,16 +144,12 @@ async def test_a_table_without_streams_does_not_hold_up_the_others() -> None:
         start=Start.LOG,
         lanes=lanes,
         generations=but_for_a,
+        seen=but_for_a,
         prepare=never,
         hand_on=never,
         published=never,
     )
-    found = {
-        f"ks.{name}": SourceTable(
-            table({"p:p": "int"}, name=name), CdcOptions(enabled=True), "id", tablets=True
-        )
-        for name in "abc"
-    }
+    found = {f"ks.{name}": source_table(name, tablets=True) for name in "abc"}
     async with asyncio.TaskGroup() as group:
         tables = Tables(Assignment(lanes, {}), around, Start.LOG, never, group)
         with suppress(Transient):
