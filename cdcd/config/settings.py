@@ -146,7 +146,7 @@ class PostgresSettings(Section):
 class SourceSettings(Section):
     """Dials of the stage that reads the log; the defaults suit most clusters."""
 
-    confidence_seconds: float = Field(0.2, ge=0)
+    confidence_seconds: float = Field(0.15, ge=0)
     """Least distance kept from the clock; a row that appears later than this is late."""
     confidence_seconds_max: float = Field(3.0, ge=0)
     """Distance that is kept at most, while rows are late."""
