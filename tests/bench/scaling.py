@@ -8,8 +8,8 @@ less what a start without work takes: other work on the machine changes it littl
 several workers it is the rate that counts, and how idle the machine's cores were meanwhile.
 
 CDCD_SCALING_SHARE makes all backlogs smaller. Writes `.local/scaling.json`, where what is not named
-stays as it was, and the tables of docs/SCALING.md once everything was measured. Starts the local
-stack if need be.
+stays as it was, and the tables of docs/SCALING.md of what was measured, if the share is 1. Starts
+the local stack if need be.
 """
 
 import asyncio
@@ -167,6 +167,15 @@ def together(place: Place, workers: int) -> dict[str, float]:
     }
 
 
+def with_factors(rates: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    """Rates by the number of workers, each with how many times the first one's it is."""
+    first = next(iter(rates.values()))["changes_per_second"]
+    return {
+        workers: found | {"factor": round(found["changes_per_second"] / first, 2)}
+        for workers, found in rates.items()
+    }
+
+
 def nothing(stack: local.Stack, tables: int) -> dict[str, float]:
     """What tables cost that have no changes, in shares of a core, and what a busy one waits."""
     with idle.tables(stack, tables, IDLE_STREAMS) as name:
@@ -195,7 +204,8 @@ def measure(what: Sequence[str]) -> dict[str, Any]:
             if not what or name in what:
                 found[name] = {s: at(f"{name} {s}", cost, shape) for s, shape in shapes.items()}
         if not what or "workers" in what:
-            found["workers"] = {str(n): at(f"workers {n}", together, n) for n in WORKERS}
+            rates = {str(n): at(f"workers {n}", together, n) for n in WORKERS}
+            found["workers"] = with_factors(rates)
         if not what or "idle tables" in what:
             found["idle tables"] = {str(n): nothing(stack, n) for n in IDLE_TABLES}
     return found
@@ -225,10 +235,10 @@ def on_page(page: str, found: dict[str, Any]) -> str:
 def main() -> None:
     """Measure, and write."""
     before = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    found = before | measure(sys.argv[1:])
-    RESULTS.write_text(json.dumps(found, indent=2) + "\n")
+    found = measure(sys.argv[1:])
+    RESULTS.write_text(json.dumps(before | found, indent=2) + "\n")
     print(json.dumps(found, indent=2))
-    if found.keys() >= {*POINTS, "workers", "idle tables"} and SHARE >= 1:
+    if SHARE >= 1:
         PAGE.write_text(on_page(PAGE.read_text(), found))
 
 
