@@ -6,12 +6,13 @@ value, so nothing behind this module tells them apart. ScyllaDB's manual, "CDC s
 """
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from cdcd.model.errors import Transient
 from cdcd.model.position import RING_MAX, RING_MIN, Generation, StreamRange, TokenRange
+from cdcd.model.table import TableSpec
 from cdcd.source.catalog import SourceTable
 from cdcd.source.lanes import unwrapped
 from cdcd.source.session import Session
@@ -32,6 +33,9 @@ TABLET_STREAMS = (
     " WHERE keyspace_name = %s AND table_name = %s AND timestamp = %s AND stream_state = 0"
 )
 
+# Past so many tables with tablets all lists of the cluster are read at once, whoever they are of.
+SINGLE_LISTS_MAX = 10
+
 # What stands for a table's name where streams are the cluster's.
 _VNODES = ""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -51,9 +55,7 @@ class Generations:
         """A table's generations in order of their start, by a list that is read anew."""
         if not table.tablets:
             return await self.of_vnodes()
-        name = (table.spec.keyspace, table.spec.name)
-        for row in await self._session.query(TABLET_TIMES, name):
-            self._see(table.spec.full_name, row["timestamp"])
+        await self._look_at_tablets(table.spec)
         return await self.seen(table)
 
     async def of_vnodes(self) -> tuple[Generation, ...]:
@@ -61,16 +63,19 @@ class Generations:
         await self._look_at_vnodes()
         return await self._seen_of_vnodes()
 
-    async def look(self, tables: Iterable[SourceTable]) -> None:
-        """Read the lists of these tables anew, however many they are by one query for those of
-        tablets and two for those of vnodes.
+    async def look(self, tables: Collection[SourceTable]) -> None:
+        """Read the lists of these tables anew: that of vnodes once, those of tablets one by one or,
+        where they are many, all that there are at once.
         """
-        kinds = {table.tablets for table in tables}
-        if False in kinds:
+        of_tablets = [table.spec for table in tables if table.tablets]
+        if len(of_tablets) < len(tables):
             await self._look_at_vnodes()
-        if True in kinds:
+        if len(of_tablets) > SINGLE_LISTS_MAX:
             for row in await self._session.query(ALL_TABLET_TIMES):
                 self._see(f"{row['keyspace_name']}.{row['table_name']}", row["timestamp"])
+        else:
+            for spec in of_tablets:
+                await self._look_at_tablets(spec)
 
     async def seen(self, table: SourceTable) -> tuple[Generation, ...]:
         """A table's generations in order of their start, as far as their list was read."""
@@ -83,6 +88,10 @@ class Generations:
     async def _look_at_vnodes(self) -> None:
         for row in await self._session.query(VNODE_TIMES, quorum=await self._are_several()):
             self._see(_VNODES, row["time"])
+
+    async def _look_at_tablets(self, spec: TableSpec) -> None:
+        for row in await self._session.query(TABLET_TIMES, (spec.keyspace, spec.name)):
+            self._see(spec.full_name, row["timestamp"])
 
     async def _seen_of_vnodes(self) -> tuple[Generation, ...]:
         return tuple([await self._vnode(start) for start in sorted(self._starts.get(_VNODES, ()))])

@@ -44,7 +44,7 @@ class Nodes:
 
     def __init__(self, *times: Sequence[int]) -> None:
         self.times = list(times)
-        self.lists_read = 0
+        self.lists_read = 0  # those of generations
 
     async def query(
         self, cql: str, _: Sequence[object] = (), *, quorum: bool = False
@@ -72,16 +72,25 @@ async def test_a_generation_that_was_seen_stays(kind: str) -> None:
     assert found == [[1000, 2000], [1000, 2000]]
 
 
-@pytest.mark.parametrize("tablets", [False, True])
-async def test_a_look_reads_the_lists_of_all_tables_at_once(tablets: bool) -> None:
-    """However many tables there are, their lists are read once, and none when they are used."""
-    nodes = Nodes([1000, 2000])
+@pytest.mark.parametrize(
+    ("names", "tablets", "lists"),
+    [
+        pytest.param("tu", False, 1, id="vnodes"),
+        pytest.param("tu", True, 2, id="tablets of a few tables"),
+        pytest.param("tuabcdefghi", True, 1, id="tablets of many tables"),
+    ],
+)
+async def test_a_look_reads_lists_for_all_tables(names: str, tablets: bool, lists: int) -> None:
+    """A look reads the list of vnodes once, and those of many tables at once; a table's generations
+    are then known without another.
+    """
+    nodes = Nodes(*[[1000, 2000]] * lists)
     generations = Generations(cast("Session", nodes))
-    tables = [source_table(name, tablets=tablets) for name in "tu"]
+    tables = [source_table(name, tablets=tablets) for name in names]
     await generations.look(tables)
-    found = [[g.start_ms for g in await generations.seen(each)] for each in tables]
+    found = [[g.start_ms for g in await generations.seen(each)] for each in tables[:2]]
     assert found == [[1000, 2000], [1000, 2000]]
-    assert nodes.lists_read == 1
+    assert nodes.lists_read == lists
 
 
 @pytest.mark.parametrize("peers", [0, 2])
