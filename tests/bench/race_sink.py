@@ -37,8 +37,8 @@ SETTLING_SECONDS = 5.0
 PARTITIONS = 1
 MARK_ROWS = 64
 MARKS = (1_000_000, 2_000_000)
-# Rows that come first and stay: Debezium's sink makes its table by the first record that it gets, and
-# stops for good where that is a delete's.
+# Rows that come first and stay: Debezium's sink makes its table by the first record that it gets,
+# and stops for good where that is a delete's.
 OPENING, OPENING_SECONDS = 500_000, 3.0
 _POLL_SECONDS = 0.02
 
