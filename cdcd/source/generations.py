@@ -53,9 +53,7 @@ class Generations:
 
     async def of(self, table: SourceTable) -> tuple[Generation, ...]:
         """A table's generations in order of their start, by a list that is read anew."""
-        if not table.tablets:
-            return await self.of_vnodes()
-        await self._look_at_tablets(table.spec)
+        await self.look([table])
         return await self.seen(table)
 
     async def of_vnodes(self) -> tuple[Generation, ...]:
